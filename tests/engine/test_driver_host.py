@@ -26,7 +26,7 @@ ENDS = "import json, sys; json.loads(sys.stdin.readline()); sys.exit({code})"
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    options = {"processes": False, "protocol": "tcp", "dashboard_address": None}
+    options = {"processes": False, "protocol": "tcp", "dashboard_address": "127.0.0.1:0"}
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster,
         Client(cluster, set_as_default=False) as made,

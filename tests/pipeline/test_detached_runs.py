@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -59,7 +60,7 @@ def go_on(run):
     """Have a process drive a run, as the worker of a cluster would."""
     asked = Asked(run.id, run.workspace.location)
     process = start_process(PROGRAM)
-    process.communicate(json.dumps(vars(asked)).encode() + b"\n", 60)
+    process.communicate(json.dumps(asked.told).encode() + b"\n", 60)
     return process.returncode
 
 
@@ -197,7 +198,7 @@ def test_drivers_that_get_no_further_are_few(work):
 def _begin(run, count):
     """Have one more process drive a run, and return what it notes of itself."""
     process = start_process(PROGRAM)
-    process.stdin.write(json.dumps(vars(Asked(run.id, run.workspace.location))).encode() + b"\n")
+    process.stdin.write(json.dumps(Asked(run.id, run.workspace.location).told).encode() + b"\n")
     process.stdin.flush()
     wait_for(lambda: run._kept.handover().drivers[-1].pid == process.pid, 60)
     assert len(run._kept.handover().drivers) == count
@@ -223,6 +224,36 @@ def test_what_ends_a_driver_before_it_begins_is_the_runs_end(work):
     assert go_on(run) == 0
     assert run.get_status() == "Failed"
     assert "can't go on: its data can't be read as at submit" in run.message
+
+
+@pytest.mark.slow
+def test_a_run_that_was_resumed_elsewhere_is_no_other_drivers(work):
+    run, driver = gated(work)
+    os.kill(driver.pid, signal.SIGKILL)
+    wait_for(lambda: not run._kept.is_driven())
+    run.resume()
+    assert run._kept.handover() is None
+    run.cancel()
+    run.wait_for_completion(raise_on_error=False)
+    run._kept.add_state("Running")  # as if this process had been killed instead
+    wait_for(lambda: not run._kept.is_driven())
+    states = len(run._kept.states())
+    assert go_on(run) == 0
+    assert len(run._kept.states()) == states
+    (work.path / "gate").unlink()
+
+
+def test_options_that_can_not_be_sent_are_named():
+    options = {"lock": threading.Lock(), "secret": "hidden"}
+    with pytest.raises(SettingsError, match="storage_options of the workspace can't be") as caught:
+        Asked("run", "s3://bucket/team", options).told  # noqa: B018
+    assert "hidden" not in str(caught.value)
+
+
+def test_what_is_told_is_read_again():
+    asked = Asked("run", "s3://bucket/team", {"token": ("a", b"b")})
+    assert Asked.of(json.loads(json.dumps(asked.told))) == asked
+    assert Asked.of({**asked.told, "worker": "tcp://w:1"}) == replace(asked, worker="tcp://w:1")
 
 
 # what others see of it

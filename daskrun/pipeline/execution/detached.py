@@ -120,27 +120,27 @@ def hand_over(
     if unkept := [why for each in steps if (why := why_unkept(each.folder))]:
         raise SettingsError(SUBJECT, [f"detached=True: {why}" for why in dict.fromkeys(unkept)])
     site = workspace.site
-    asked = Asked(folder.id, site.location, dict(site.options), asdict(site.intervals))
+    told = Asked(folder.id, site.location, dict(site.options), asdict(site.intervals)).told
     at = str(place.at) if isinstance(place, GivenCluster) else ""
     times = [(s.no_worker_timeout, s.scheduler_timeout) for s in (e.spec.settings for e in steps)]
     limit = max(map(max, times)) + 2 * site.intervals.lease_lifetime if at else START_LIMIT
     handover.write(folder.path, handover.Handover(at, time.time(), limit))
     folder.push()
     if at:
-        _start_there(asked, place, site.intervals)
+        _start_there(folder.id, told, place, site.intervals)
         held.close()
     else:
         held.close()
-        _start_here(asked)
+        _start_here(told)
 
 
-def _start_there(asked: Asked, place: object, intervals: Intervals) -> None:
+def _start_there(run_id: str, told: object, place: object, intervals: Intervals) -> None:
     """Have a worker of the cluster drive the run, as soon as it is let go of."""
     from daskrun.engine.dask.driver_task import DriverTask  # Dask takes most of a second
 
-    data = packed((PROGRAM, vars(asked)))
+    data = packed((PROGRAM, told))
     try:
-        with DriverTask(asked.run, place, intervals) as task:
+        with DriverTask(run_id, place, intervals) as task:
             task.start(data, task.able(data))
     except DaskrunError:
         raise
@@ -148,8 +148,8 @@ def _start_there(asked: Asked, place: object, intervals: Intervals) -> None:
         raise ComputeTargetException(f"the run's driver could not be started: {error}") from error
 
 
-def _start_here(asked: Asked) -> None:
+def _start_here(told: object) -> None:
     """Start a process on this machine that drives the run."""
     process = start_process(PROGRAM)
     with suppress(OSError), cast("IO[bytes]", process.stdin) as pipe:
-        pipe.write(json.dumps(vars(asked)).encode() + b"\n")
+        pipe.write(json.dumps(told).encode() + b"\n")

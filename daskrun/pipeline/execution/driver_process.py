@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from base64 import b64decode, b64encode
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,10 @@ from daskrun.core.report import RunStatus
 from daskrun.engine.dask.driver_host import CANCEL
 from daskrun.engine.journal_records import read_attempts
 from daskrun.engine.request import GivenCluster
-from daskrun.errors import DaskrunError, ResumeError, StorageError
+from daskrun.errors import DaskrunError, ResumeError, SettingsError, StorageError
 from daskrun.pipeline.execution.output_log import DRIVER_LOG, print_into
 from daskrun.pipeline.execution.resume import make_driver
+from daskrun.script.wire import packed, unpacked
 from daskrun.workspace.run_folders import handover
 from daskrun.workspace.workspace import Workspace
 
@@ -65,6 +67,28 @@ class Asked:
     """Address of the Dask worker that has started this process."""
     only_looks: bool = False
     """Whether it only says why it could not drive the run."""
+
+    @property
+    def told(self) -> dict[str, str]:
+        """It, for a line of JSON; options may be any objects.
+
+        Raises SettingsError where they can't be sent.
+        """
+        try:
+            return {"asked": b64encode(packed(vars(self))).decode()}
+        except Exception as error:
+            problem = (
+                f"detached=True: storage_options of the workspace can't be sent to another process "
+                f"({type(error).__name__}: {error}). Give plain values, or have the store's own "
+                "client find them where the run is driven."
+            )
+            raise SettingsError("submit", [problem]) from error
+
+    @staticmethod
+    def of(told: Mapping[str, Any]) -> Asked:
+        """Return what was told, and what who passes it on has added."""
+        added = {name: value for name, value in told.items() if name != "asked"}
+        return Asked(**{**unpacked(b64decode(told["asked"])), **added})
 
     def open(self) -> tuple[Workspace, RunFolder]:
         """Return the workspace, and the run's folder there.
@@ -135,7 +159,10 @@ def drive(asked: Asked) -> int:
 
 
 def _take(folder: RunFolder) -> LockHandle | None:
-    """Take the run as soon as no other process has it; None where it has ended."""
+    """Take the run as soon as no other process has it; None where it has ended, or is not ours.
+
+    Somebody may have gone on with it by ``run.resume()``.
+    """
     while not folder.last_state().status.ended:
         try:
             held = folder.drive()
@@ -144,9 +171,10 @@ def _take(folder: RunFolder) -> LockHandle | None:
                 raise
             time.sleep(TURN)
             continue
-        if not folder.last_state().status.ended:
+        if not folder.last_state().status.ended and folder.handover() is not None:
             return held
         held.close()
+        break
     return None
 
 
@@ -181,7 +209,7 @@ def _heed_host(folder: RunFolder) -> None:
 
 def main() -> None:
     """Do what standard input says, and end the process."""
-    asked = Asked(**json.loads(sys.stdin.readline()))
+    asked = Asked.of(json.loads(sys.stdin.readline()))
     if asked.only_looks:
         sys.stdout.write(json.dumps(why_unable(asked)))
         sys.exit()

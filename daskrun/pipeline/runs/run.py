@@ -18,6 +18,7 @@ from daskrun.pipeline.records.output_data import OutputData, failed_items
 from daskrun.pipeline.records.run_output import find_output, outputs_of
 from daskrun.pipeline.runs.metrics import find_run
 from daskrun.pipeline.runs.submitted import SubmittedRun
+from daskrun.workspace.run_folders import handover
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -336,6 +337,7 @@ class PipelineRun(SubmittedRun):
         held = resume.hold(folder, retry_failed)
         try:
             driver = resume.make_driver(folder, held, self.workspace, retry_failed, *given)
+            folder.drop(handover.FILE)  # from now on this process has it
             states = driver.states  # it forgets them at its end
             driver.start()
         except BaseException:
