@@ -429,7 +429,7 @@ def test_digits_are_truth_values_where_that_is_said(made, tmp_path):
         assert [rows["a"].tolist(), rows["b"].tolist()] == found
 
 
-@pytest.mark.parametrize("late", ["00501", "+4915123", '"007"', "-007"])
+@pytest.mark.parametrize("late", ["00501", "+4915123", '"007"', "-007", " 007"])
 def test_zeros_and_plus_that_numbers_lose_are_told(made, tmp_path, late):
     middle = f"5,1,true,2024-05-31,x\n{late},1,true,2024-05-31,05\n"
     frame, warnings = middle_of(made(filled(middle)), tmp_path, middle)

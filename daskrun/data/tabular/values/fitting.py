@@ -21,12 +21,18 @@ from daskrun.data.tabular.values.frame import inner_columns
 from daskrun.data.tabular.values.hold import value_of
 from daskrun.data.tabular.values.infer import fits
 from daskrun.data.tabular.values.kinds import MOMENTS, WRITTEN, Kind, kind_of
-from daskrun.data.tabular.values.law import fit
-from daskrun.data.tabular.values.types import arrow_field, arrow_type, datetime_formats, shown_type
+from daskrun.data.tabular.values.law import fit, widens
+from daskrun.data.tabular.values.types import (
+    arrow_field,
+    arrow_schema,
+    arrow_type,
+    datetime_formats,
+    shown_type,
+)
 from daskrun.errors import DatasetError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -59,6 +65,7 @@ class Fitter:
         self._strict = strict
         self._choice = choice
         self._reads = reads
+        self._plans: dict[tuple[str, ...], tuple[pa.Schema | None, list[int], bool]] = {}
 
     def column(
         self,
@@ -138,6 +145,37 @@ class Fitter:
         if not arrays:
             return without_columns(rows)
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+    def as_found(self, table: pa.Table, columns: Sequence[str]) -> pa.Table | None:
+        """Return a table that has just these columns and their types, as most do; else None.
+
+        To look at each column takes 0.15 ms of the 3 that reading a million bytes takes.
+        """
+        names = tuple(columns)
+        if names not in self._plans:
+            self._plans[names] = self._plan(names)
+        schema, widened, marked = self._plans[names]
+        if schema is None or not table.schema.equals(schema):
+            return None
+        if any(table.column(position).null_count for position in widened):
+            return None
+        return pa.Table.from_arrays(table.columns, schema=schema) if marked else table
+
+    def _plan(self, names: Sequence[str]) -> tuple[pa.Schema | None, list[int], bool]:
+        """Return the schema of columns, which of them widen, and whether it marks some.
+
+        No schema: they have a type only once they were looked at.
+        """
+        types = [self.types[name] for name in names]
+        if not names or "int_as_float" in types:
+            return None, [], False
+        schema = arrow_schema(list(zip(names, types, strict=True)))
+        widened = [
+            position
+            for position, (kind, text) in enumerate(zip(schema.types, types, strict=True))
+            if widens(kind, text)
+        ]
+        return schema, widened, "boolean" in types
 
 
 def without_columns(rows: int) -> pa.Table:

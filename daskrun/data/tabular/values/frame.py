@@ -35,9 +35,8 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     if not looked_at:
         return _plain_frame(table)
     frame = _plain_frame(in_order(table))
-    dtypes = list(frame.dtypes)
     for position, kind in looked_at:
-        field, column, dtype = table.field(position), table.column(position), dtypes[position]
+        field, column = table.field(position), table.column(position)
         if kind == "nested":
             if _times_inside(field.type):
                 frame[field.name] = _with_times(field.name, column)
@@ -47,9 +46,11 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
         elif kind == "category":
             frame[field.name] = _with_kind(frame[field.name], field.type.value_type)
         elif kind == "int":
-            if column.null_count and dtype == "float64":
+            if column.null_count and frame.dtypes.iloc[position] == "float64":
                 exact_floats(field.name, column)
-        elif dtype != "boolean" and (column.null_count or NULLABLE in (field.metadata or ())):
+        elif (column.null_count or NULLABLE in (field.metadata or ())) and (
+            frame.dtypes.iloc[position] != "boolean"
+        ):
             frame[field.name] = frame[field.name].astype("boolean")
     return frame
 

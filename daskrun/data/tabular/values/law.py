@@ -83,14 +83,19 @@ def _quick(
 ) -> pa.ChunkedArray | None:
     """Return a column that nothing needs to be done for, as almost every one, or ISO dates."""
     if column.type.equals(target):
-        widens = type_text in ("int", "bool") or pa.types.is_integer(target)
-        as_it_is = type_text != "int_as_float" and not (widens and column.null_count)
+        missing = widens(target, type_text) and column.null_count
+        as_it_is = type_text != "int_as_float" and not missing
         return column if as_it_is else None
     iso = type_text in ("datetime", "datetime_utc") and reads >= MOMENTS
     if iso and kind_of(column.type) is Kind.TEXT:
         with suppress(pa.ArrowInvalid):
             return column.cast(target)
     return None
+
+
+def widens(target: pa.DataType, type_text: str) -> bool:
+    """Return whether missing values make another dtype of a column."""
+    return type_text in ("int", "bool") or pa.types.is_integer(target)
 
 
 _READ = frozenset({Kind.WHOLE, Kind.FLOAT, Kind.BOOL, Kind.NAIVE, Kind.ZONED})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from functools import lru_cache, partial, reduce
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
@@ -12,6 +12,7 @@ from daskrun.core.warned import FIRST_MET
 from daskrun.data.libraries import np, pa, pc
 from daskrun.data.tabular.formats.contract import Piece, PieceFile, Rows
 from daskrun.data.tabular.formats.delimited import spec as delimited
+from daskrun.data.tabular.formats.delimited.odd_numbers import has_odd_numbers
 from daskrun.data.tabular.formats.text import scan
 from daskrun.data.tabular.formats.text.dialect import BACKSLASH, Missing, header_names, parse
 from daskrun.data.tabular.formats.text.text_reader import RawPiece, TextReader
@@ -32,8 +33,6 @@ from daskrun.errors import TableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from daskrun.data.tabular.formats.node_cache import NodeCache
 
 
@@ -42,8 +41,6 @@ _WHOLE = ("int", "int_as_float")
 _NUMBERS = (*_WHOLE, "float")
 _LOOKED = 64 << 20
 """Bytes in which the quote is looked for that is never closed."""
-_PART = 64 << 10
-"""Bytes looked at together: with their flags they stay in the second-level cache."""
 
 
 class DelimitedReader(TextReader):
@@ -58,6 +55,7 @@ class DelimitedReader(TextReader):
         self._spec = spec
         self._written = spec.values
         self._words = False
+        self._parsings: dict[tuple[str, ...], tuple[dict[str, pa.DataType], bool]] = {}
 
     @override
     def read(self, piece: Piece, file: PieceFile, columns: Sequence[str], ids: bool) -> Rows:
@@ -149,7 +147,17 @@ class DelimitedReader(TextReader):
         if self._spec.trailing:
             names = (*names, delimited.UNNAMED)
         with suppress(TableError, pa.ArrowInvalid, UnicodeDecodeError):
-            return self._fitted(raw, columns, *self._quick(raw, names, there))
+            data = self._dialect.utf8(raw.data)
+            table = self._quick(data, names, there)
+            again = self._rounded(data, table)
+            if not again and (done := self._fitter.as_found(table, columns)) is not None:
+                return done
+            found = dict(zip(table.column_names, table.columns, strict=True))
+            if again:  # what is written tells what pyarrow does not
+                types = dict.fromkeys(again, pa.string())
+                text = parse(data, self._dialect.separator, names, types)
+                found |= zip(text.column_names, text.columns, strict=True)
+            return self._fitted(raw, columns, table.num_rows, found)
         return self._fitted(raw, columns, *self._as_text(raw, names, there), written=True)
 
     def _fitted(
@@ -184,32 +192,39 @@ class DelimitedReader(TextReader):
             f"{shown_type(self._types[name])} if this is meant.{FIRST_MET}{where(row)}.",
         )
 
-    def _quick(
-        self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]
-    ) -> tuple[int, dict[str, pa.ChunkedArray]]:
+    def _quick(self, data: bytes, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
         """Parse and convert in one go, as almost every piece can be; ArrowInvalid: this can't."""
         if self._spec.trailing or not self._written.usual:
             raise pa.ArrowInvalid("values are not written as pyarrow reads them")
-        types = {name: parsed_as(self._types[name]) for name in columns}
-        declared = self._spec.declared
-        truths = [name for name in columns if self._types[name] in ("bool", "boolean")]
-        words = not set(truths) <= set(declared)
-        if words:  # inferred ones take no digits; those of others are read by the law
-            types |= {name: pa.string() for name in truths if name in declared}
-        data = self._dialect.utf8(raw.data)
-        separator = self._dialect.separator.encode()
-        table = self._parse(data, names, types, words)
+        types, words = self._parsing(tuple(columns))
+        return self._parse(data, names, types, words)
+
+    def _parsing(self, columns: tuple[str, ...]) -> tuple[dict[str, pa.DataType], bool]:
+        """Return what types pyarrow shall make, and whether only words are truth values: made once.
+
+        Inferred ones take no digits; those of others are read by the law.
+        """
+        if columns not in self._parsings:
+            types = {name: parsed_as(self._types[name]) for name in columns}
+            truths = [name for name in columns if self._types[name] in ("bool", "boolean")]
+            declared = [name for name in truths if name in self._spec.declared]
+            words = len(declared) < len(truths)
+            types |= dict.fromkeys(declared, pa.string()) if words else {}
+            self._parsings[columns] = types, words
+        return self._parsings[columns]
+
+    def _rounded(self, data: bytes, table: pa.Table) -> list[str]:
+        """Return the columns of which pyarrow may have made other numbers than are written."""
         found = dict(zip(table.column_names, table.columns, strict=True))
-        whole = {name for name in columns if may_be_whole(found[name])}
+        whole = [name for name, column in found.items() if may_be_whole(column)]
+        again = {name for name in whole if may_be_rounded(found[name])}
+        declared = self._spec.declared
         told = ((name, _WHOLE if name in declared else _NUMBERS) for name in whole)
         numbers = [name for name, kinds in told if self._types[name] in kinds]
-        minus = any(has_negative(found[name]) for name in numbers)
-        again = numbers if numbers and has_odd_numbers(data, separator, minus) else []
-        again += [name for name in whole if may_be_rounded(found[name])]
-        if again:  # what is written tells what pyarrow does not
-            text = parse(data, self._dialect.separator, names, dict.fromkeys(again, pa.string()))
-            found.update({name: text.column(name) for name in again})
-        return table.num_rows, found
+        minus = b"-" in data and any(has_negative(found[name]) for name in numbers)
+        if numbers and has_odd_numbers(data, self._dialect.separator.encode(), minus):
+            again.update(numbers)
+        return list(again)
 
     def _parse(
         self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType], words: bool
@@ -302,53 +317,6 @@ class DelimitedReader(TextReader):
             f"{self._where(raw, row)}: {cut(value)!r} is behind the last column's "
             "separator, where no row of the sample has anything. Give it a name in the header.",
         )
-
-
-def has_odd_numbers(data: bytes, separator: bytes, minus: bool) -> bool:
-    """Return whether a field may be digits behind a zero or a plus, or ``0x1F``, 31 to pyarrow.
-
-    ``minus``: some are behind a minus, as in ``-007``.
-
-    Examples
-    --------
-    >>> fields = (b"1,007", b"+7", b"0X1f", b"1,-07", b"-0.7,2024-01-01")
-    >>> [has_odd_numbers(data, b",", True) for data in fields]
-    [True, True, True, True, False]
-    """
-    marks, hexadecimal = _marks(separator[-1:]), b"x" in data or b"X" in data
-    for at in range(0, len(data), _PART):
-        part = data[at - 1 : at + _PART + 2] if at else b"\n" + data[: _PART + 2]
-        found = np.frombuffer(part.translate(marks), np.uint8)
-        if (
-            _follow(found, 1, 2, 4)
-            or (hexadecimal and _follow(found, 16, 8))
-            or (minus and _follow(found, 1, 32, 16, 4))
-        ):
-            return True
-    return False
-
-
-def _follow(found: NDArray[np.uint8], *marks: int) -> bool:
-    """Return whether bytes with these marks follow each other; by what needs no shifts."""
-    size = found.size - len(marks) + 1
-    all_set = reduce(
-        np.bitwise_and, (found[n : n + size] | (255 - mark) for n, mark in enumerate(marks))
-    )
-    return bool(all_set.size and all_set.max() == 255)
-
-
-@lru_cache(maxsize=16)
-def _marks(separator: bytes) -> bytes:
-    """Return what bytes are.
-
-    1 ends a field, 2 a zero or a plus, 4 a digit, 8 an x, 16 a zero, 32 a minus.
-    """
-    marks = bytearray(256)
-    kinds = (b'\r\n"' + separator, b"0+", b"0123456789", b"xX", b"0", b"-")
-    for bit, those in enumerate(kinds):
-        for code in those:
-            marks[code] |= 1 << bit
-    return bytes(marks)
 
 
 def without_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
