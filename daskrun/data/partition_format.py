@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     Match = Callable[[str], re.Match[str] | None]
 
-Value = str | datetime
-"""What a path can hold: a text, or a date and time."""
+Value = str | datetime | None
+"""What a path can hold: a text, or a date and time; None where Hive writes that it is missing."""
+_MISSING = "__HIVE_DEFAULT_PARTITION__"
+"""What Hive, Spark, Dask and others name the folder of rows whose value is missing."""
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _DATE_PART = re.compile(r"yyyy|MM|dd|HH|mm|ss|[A-Za-z]+")
@@ -37,9 +39,9 @@ class PartitionFormat:
     ``{name}`` is a text column: at least one character, within one folder or file name.
     ``{name:yyyy/MM/dd/HH/mm/ss}`` is a date and time, from as many of these parts as are written.
     ``*`` is any text within a name. What follows a ``=``, as in ``City={City}``, is read as Hive
-    escapes it: ``New%20York``. The rest stands for itself. The format is held against the whole
-    path, from its end: how much of it the dataset's own path names does not matter. Raises
-    DatasetError where it is not such a format.
+    escapes it: ``New%20York``; ``__HIVE_DEFAULT_PARTITION__`` is a missing value. The rest stands
+    for itself. The format is held against the whole path, from its end: how much of it the
+    dataset's own path names does not matter. Raises DatasetError where it is not such a format.
 
     Examples
     --------
@@ -178,14 +180,19 @@ class PartitionFormat:
         if "year" not in parts:
             raise _wrong(self.text, f"has no year, yyyy, in {{{text}}}")
         self._dates[column] = tuple(parts)
-        return Piece(f"(?P<c{number}>{pattern}{between(date[end:])})")
+        missing = f"|{_MISSING}" if escaped else ""
+        return Piece(f"(?P<c{number}>{pattern}{between(date[end:])}{missing})")
 
-    def _text(self, column: str, found: str) -> str:
-        if "%" not in found or column not in self._hive:
+    def _text(self, column: str, found: str) -> str | None:
+        if column not in self._hive:
             return found
+        if found == _MISSING:
+            return None
         return unquote(found, errors="surrogateescape")
 
-    def _date(self, column: str, found: re.Match[str], root: str, name: str) -> datetime:
+    def _date(self, column: str, found: re.Match[str], root: str, name: str) -> datetime | None:
+        if found[f"c{self.columns.index(column)}"] == _MISSING:
+            return None
         # The groups of a date's parts come right behind the date's own.
         first = found.re.groupindex[f"c{self.columns.index(column)}"] + 1
         parts = self._dates[column]

@@ -5,6 +5,8 @@ import pytest
 from daskrun.data.partition_format import PartitionFormat
 from daskrun.errors import DatasetError
 
+NONE = "__HIVE_DEFAULT_PARTITION__"
+
 
 def at(*parts):
     return datetime(*parts)  # noqa: DTZ001  (a path has no time zone)
@@ -30,6 +32,8 @@ def at(*parts):
         ("City={c}/{d}/*", "/d", "City=New%20York/a%20b/x", ("New York", "a%20b")),
         ("t={t:yyyy-MM-dd HH:mm}/x", "/", "t=2021-02-03 04%3A05/x", (at(2021, 2, 3, 4, 5),)),
         ("c={c}/x", "/", "c=a%2Fb%3D%C3%A9/x", ("a/b=é",)),
+        ("c={c}/t={t:yyyy-MM-dd}/x", "/", f"c={NONE}/t={NONE}/x", (None, None)),
+        ("{c}/{d}-{c2}", "/", f"{NONE}/x-{NONE}", (NONE, "x", NONE)),
         ("{b:ddMMyyyy}/*", "/d", "31122020/x\ny", (at(2020, 12, 31),)),
     ],
 )  # fmt: skip

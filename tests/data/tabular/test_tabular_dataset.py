@@ -191,6 +191,29 @@ def test_clashes_of_column_names(tmp_path):
         path.resolve()
 
 
+def test_a_partition_whose_value_is_missing_is_one_of_its_own(tmp_path):
+    for city, day in (("Bern", "2024-05-31"), ("__HIVE_DEFAULT_PARTITION__",) * 2):
+        folder = tmp_path / f"City={city}" / f"Day={day}"
+        folder.mkdir(parents=True)
+        (folder / "a.csv").write_text("n\n1\n2\n")
+    dataset = Dataset.Tabular.from_delimited_files(
+        str(tmp_path), partition_format="City={City}/Day={Day:yyyy-MM-dd}/*.csv"
+    )
+    for rows in (dataset.to_pandas_dataframe(), dataset.to_dask_dataframe("1MB").compute()):
+        assert str(rows["Day"].dtype) == "datetime64[us]"
+        assert rows["City"].isna().tolist() == rows["Day"].isna().tolist()
+        assert sorted(rows["City"].fillna("")) == ["", "", "Bern", "Bern"]
+    day = pd.Timestamp("2024-05-31").to_pydatetime()
+    assert sorted(dataset.get_partition_key_values(), key=str) == [
+        {"City": "Bern", "Day": day},
+        {"City": None, "Day": None},
+    ]
+    assert len(dataset.filter(dataset["City"] == "Bern").to_pandas_dataframe()) == 2
+    missing = dataset.filter(dataset["City"].is_null())
+    assert missing.to_pandas_dataframe()["n"].tolist() == [1, 2]
+    assert len(missing.listing().table) == 1, "the others are not read"
+
+
 def test_partition_keys(csv, rides):
     assert csv.partition_keys == ["Dep", "Day"]
     assert csv.get_partition_key_values(["Dep"]) == [{"Dep": "Acc"}, {"Dep": "Dev"}]
