@@ -137,6 +137,17 @@ def test_any_cuts_give_the_records_of_one_pass(data, grammar, size, block):
     assert [cut.start for cut in cuts[1:]] == sorted(wanted - {None, *starts[:1]})
 
 
+def test_a_backslash_behind_a_closing_quote_is_told_though_the_records_are_as_many():
+    with pytest.raises(TableError, match="a backslash stands right behind a quote"):
+        rewritten(b'""\\\n"\n""', Grammar(b",", escape=True))
+
+
+@pytest.mark.parametrize("text", ["\r", "\n", "a\rb", "a\r\nb"])
+def test_line_breaks_inside_fields_stay_there(text):
+    data = f' "{text}",1\n"x",2\n'.encode()
+    assert rows(data, Grammar(b",", space=True)) == [[text, "1"], ["x", "2"]]
+
+
 DIALECTS = {
     "backslash": (
         'n,t\n1,"He said \\"hi\\" to me"\n2,"a\\\\"\n3,"b\\, c\nd"\n4,e\\,f\n',

@@ -37,7 +37,7 @@ def has_odd_numbers(data: bytes, separator: bytes, minus: bool) -> bool:
         low = part[:-2] < _DASH  # blanks, line ends, quotes, most separators
         if code >= _DASH:
             low |= part[:-2] == code
-            found &= part[3:] != code
+            found &= part[3:] != separator[0]
         dashed = found & low[:-1] & (part[1:-2] == _DASH) if minus else found[:0]
         found &= low[1:]
         if dashed.any():

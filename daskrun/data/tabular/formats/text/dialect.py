@@ -10,7 +10,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -203,34 +203,51 @@ def rewritten(data: bytes, grammar: Grammar) -> bytes:
     Examples
     --------
     >>> rewritten(b'a, "b"\n#c\nd,e\\,\n', Grammar(b",", escape=True, space=True, comment=b"#"))
-    b'a,b\nd,"e,"\n'
+    b'a,b\r\nd,"e,"\r\n'
     """
     data = records_only(data, grammar)
     separator = grammar.separator.decode()
-    begins = re.compile(rb"(?:^|[\r\n]|%s) " % re.escape(grammar.separator))
-    if not (grammar.escape and b"\\" in data) and not (grammar.space and begins.search(data)):
+    blank = re.compile(rb"(?:^|[\r\n]|%s) " % re.escape(grammar.separator))
+    if not (grammar.escape and b"\\" in data) and not (grammar.space and blank.search(data)):
         return data
-    text = io.StringIO(data.decode(), newline="")
-    rows = csv.reader(
-        text,
-        delimiter=separator,
-        escapechar="\\" if grammar.escape else None,
-        skipinitialspace=grammar.space,
-    )
-    made = io.StringIO(newline="")
-    longest = csv.field_size_limit(len(data) + 1)
-    try:
-        records = [row for row in rows if row]
-    finally:
-        csv.field_size_limit(longest)
-    if len(records) != record_starts(data, grammar).size:
+    begins, records = _read(data, grammar)
+    if begins != record_starts(data, grammar).tolist():
         raise TableError(
             "a backslash stands right behind a quote that closes its field, so that nobody knows "
             "what it is to mean. Is quoting='backslash' right?",
             lasting=True,
         )
-    csv.writer(made, delimiter=separator, lineterminator="\n").writerows(records)
+    made = io.StringIO(newline="")
+    # With "\n" alone Python up to 3.12 puts no quotes around a text that has a "\r" in it.
+    csv.writer(made, delimiter=separator, lineterminator="\r\n").writerows(records)
     return made.getvalue().encode()
+
+
+def _read(data: bytes, grammar: Grammar) -> tuple[list[int], list[list[str]]]:
+    """Return where records begin for Python's reader, and what is in them."""
+    at, begin, begins, records = 0, 0, [], []
+
+    def lines() -> Iterator[str]:
+        nonlocal at
+        for line in io.StringIO(data.decode(), newline=""):
+            at += len(line.encode())
+            yield line
+
+    longest = csv.field_size_limit(len(data) + 1)
+    try:
+        for row in csv.reader(
+            lines(),
+            delimiter=grammar.separator.decode(),
+            escapechar="\\" if grammar.escape else None,
+            skipinitialspace=grammar.space,
+        ):
+            if row:
+                begins.append(begin)
+                records.append(row)
+            begin = at
+    finally:
+        csv.field_size_limit(longest)
+    return begins, records
 
 
 def _with_stand_in(data: bytes, separator: str) -> tuple[bytes, str]:
