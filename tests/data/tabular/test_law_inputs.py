@@ -398,6 +398,15 @@ def test_bytes_among_other_values_of_a_query_are_told_with_their_row(query):
         dataset.to_pandas_dataframe()
 
 
+def test_bytes_that_are_no_text_are_not_told_to_be_read_as_text(query):
+    dataset = query(5, b"\xff", rows=1000)  # no sample sees them
+    with pytest.raises(TableError, match=r"b'\\xff' .* leave the column out: .drop_columns\('a'"):
+        dataset.to_pandas_dataframe()
+    told = query(5, b"12x", rows=1000)
+    with pytest.raises(TableError, match=r"'12x' .* set_column_types={'a': DataType.to_string"):
+        told.to_pandas_dataframe()
+
+
 def test_texts_with_a_zone_offset_are_times_with_a_zone_in_every_format(query, tmp_path):
     types = {"a": DataType.to_datetime()}
     texts = pa.array(["2024-01-01T10:00:00+02:00", "2024-01-01T10:00:00Z"])
@@ -538,8 +547,10 @@ def test_partitions_of_objects_have_one_type(parts, expected):
         made = [dask.delayed(objects(*values)) for values in parts]
         dataset = Tabular.from_dask_dataframe(dd.from_delayed(made, meta=objects()))
     if isinstance(expected, str):
-        with pytest.raises(TableError, match=expected):
+        with pytest.raises(TableError, match=expected) as error:
             dataset.to_pandas_dataframe()
+        assert "set_column_types" not in str(error.value), "a dataframe has none"
+        assert "dataframe.astype({'c': 'str'})" in str(error.value)
     else:
         found = dataset.to_pandas_dataframe()["c"]
         assert [None if pd.isna(v) else v for v in found] == expected

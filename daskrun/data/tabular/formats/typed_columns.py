@@ -61,7 +61,7 @@ _WITH_MISSING = {"int": "int_as_float", "bool": "boolean"}
 class TypedReader(Reader):
     """A reader that gives its columns their types by the law; reading rows is its formats'.
 
-    ``choice``: ``on_type_conflict`` of formats that have it.
+    ``choice``: ``on_type_conflict`` of formats that have it; ``of_frame``: rows are a dataframe's.
     """
 
     reads: ClassVar[frozenset[Kind]] = frozenset()
@@ -73,9 +73,11 @@ class TypedReader(Reader):
         secrets: Mapping[str, Any],  # noqa: ARG002  (of the contract, as the next)
         cache: NodeCache,  # noqa: ARG002
         choice: str = "",
+        of_frame: bool = False,
     ) -> None:
         self._columns = spec.columns
-        self._fitter = Fitter(spec.columns, spec.declared, spec.strict_types, choice, self.reads)
+        given = spec.columns, spec.declared, spec.strict_types
+        self._fitter = Fitter(*given, choice, self.reads, of_frame)
         self._types = self._fitter.types
         self._warnings = self._fitter.warnings
 

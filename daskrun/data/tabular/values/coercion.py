@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.core.warned import FIRST_MET
+from daskrun.data.tabular.values.types import asking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -77,8 +78,9 @@ class Fitted(NamedTuple):
 class Warnings:
     """What a reader did to make data fit, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, of_frame: bool = False) -> None:
         self._texts: dict[Any, str] = {}
+        self._of_frame = of_frame
 
     @property
     def texts(self) -> list[str]:
@@ -92,14 +94,14 @@ class Warnings:
     def widened(self, name: str, type_text: str, change: Change, where: Callable[[], str]) -> None:
         """Warn of a column that was widened in a mini-batch, at ``where`` first."""
         if (name, change) not in self._texts:
-            how = (_HOW.get((change, type_text)) or _HOW[change]).format(name=name)
+            calls = {call: asking(name, call, self._of_frame) for call in ("to_float", "to_string")}
+            how = (_HOW.get((change, type_text)) or _HOW[change]).format(**calls)
             text = f"column {name!r} {change.value}{how}{FIRST_MET}{where()}."
             self.add((name, change), text)
 
 
 _HAD, _DO = " where the sample its type is from had ", "in the mini-batches that do it "
-_FLOAT = "To have one dtype write set_column_types={{{name!r}: DataType.to_float()}}."
-_TEXT = "write set_column_types={{{name!r}: DataType.to_string()}}."
+_FLOAT, _TEXT = "To have one dtype write {to_float}.", "write {to_string}."
 _HOW: dict[Change | tuple[Change, str], str] = {
     Change.MISSING: f"{_HAD}none: {_DO}is float64, in others whole numbers. " + _FLOAT,
     (Change.MISSING, "bool"): f"{_HAD}none: {_DO}is boolean, in others bool.",

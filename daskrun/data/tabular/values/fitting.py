@@ -26,7 +26,9 @@ from daskrun.data.tabular.values.types import (
     arrow_field,
     arrow_schema,
     arrow_type,
+    asking,
     datetime_formats,
+    shown_arrow,
     shown_type,
 )
 from daskrun.errors import DatasetError, TableError
@@ -48,7 +50,7 @@ class Fitter:
     """Gives what a reader found the types of its schema, by the law, and keeps the warnings.
 
     ``choice``: ``on_type_conflict`` of formats that have it; ``reads`` as :func:`.kinds.admits`
-    takes it.
+    takes it; ``of_frame``: of a dataframe, of which messages say what to write.
     """
 
     def __init__(
@@ -58,9 +60,11 @@ class Fitter:
         strict: bool,
         choice: str = "",
         reads: frozenset[Kind] = frozenset(),
+        of_frame: bool = False,
     ) -> None:
         self.types = dict(columns)
-        self.warnings = Warnings()
+        self.warnings = Warnings(of_frame)
+        self._of_frame = of_frame
         self._declared = frozenset(declared)
         self._strict = strict
         self._choice = choice
@@ -118,8 +122,8 @@ class Fitter:
         try:
             yield
         except CoercionError as error:
-            ways = self._choice and name not in self._declared
-            text = _told(where(error.row), name, self.types[name], error, bool(ways))
+            ways = bool(self._choice) and name not in self._declared
+            text = _told(where(error.row), name, self.types[name], error, ways, self._of_frame)
             raise TableError(text, rows, lasting=True) from None
 
     def table(
@@ -215,23 +219,27 @@ def may_be_rounded(column: pa.ChunkedArray) -> bool:
     return False
 
 
-def _told(where: str, name: str, kind: str, error: CoercionError, ways: bool) -> str:
+def _told(
+    where: str, name: str, kind: str, error: CoercionError, ways: bool, of_frame: bool
+) -> str:
     what, call = "as text", "to_string"
     if error.reason in (Reason.STRICT, Reason.DECIMAL) and kind in ("int", "int_as_float"):
         what, call = "as float64 everywhere", "to_float"
     elif error.reason is Reason.INEXACT and not error.path and kind.startswith("arrow:"):
         wider = _WIDER.get((kind_of(arrow_type(kind)), type(error.value)))
         what, call = ("in a wider type", wider) if wider else (what, call)
-    way = f"have the column {what}: set_column_types={{{name!r}: DataType.{call}()}}"
-    if error.reason is Reason.TEXT:
+    way = f"have the column {what}: {asking(name, call, of_frame)}"
+    if error.reason is Reason.TEXT and not of_frame:
         way += f", or read what is written: {shown_type(kind)}"
-    if kind == "text" and error.reason is Reason.OTHER_TYPE:
+    # Bytes of no text are none as text either.
+    if error.reason is Reason.OTHER_TYPE and (kind == "text" or isinstance(error.value, bytes)):
         way = f"leave the column out: .drop_columns({name!r})"
     elif ways and error.reason not in (Reason.STRICT, Reason.DECIMAL):
         way += ", or say what becomes of such values: on_type_conflict='null' or 'text'"
     at = f", at {name}{error.path}" if error.path else ""
+    shown = shown_arrow(arrow_type(kind)) if of_frame else shown_type(kind)
     return (
-        f"{where}, column {name!r} ({shown_type(kind)}){at}: {_shown(error.value)} {error.why}. "
+        f"{where}, column {name!r} ({shown}){at}: {_shown(error.value)} {error.why}. "
         f"Mend the value, or {way}."
     )
 

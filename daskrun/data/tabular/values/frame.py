@@ -10,7 +10,7 @@ from typing import Any
 from daskrun.data.libraries import pa, pc, pd
 from daskrun.data.tabular.values.coercion import CoercionError
 from daskrun.data.tabular.values.hold import hold
-from daskrun.data.tabular.values.types import NULLABLE
+from daskrun.data.tabular.values.types import NULLABLE, asking
 from daskrun.errors import TableError
 
 WIDE = 1000
@@ -39,7 +39,8 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
         field, column = table.field(position), table.column(position)
         if kind == "nested":
             if _times_inside(field.type):
-                frame[field.name] = _with_times(field.name, column)
+                of_frame = b"pandas" in (table.schema.metadata or ())
+                frame[field.name] = _with_times(field.name, column, of_frame)
             elif _lacks_inside(column):  # which would make floats of the whole numbers beside
                 whole = column.to_pandas(use_threads=False, integer_object_nulls=True)
                 frame[field.name] = whole
@@ -98,7 +99,8 @@ def ordered_union(name: str, lists: Iterable[Iterable[Any]], rows: int = 0) -> l
                 raise TableError(
                     f"column {name!r}: of its ordered categories {str(value)!r} is before "
                     f"{str(first[at - 1])!r} in some files and behind in others. Write one order, "
-                    f"or have text: set_column_types={{{name!r}: DataType.to_string()}}.",
+                    f"or have text: {asking(name, 'to_string')}, or of a dataframe "
+                    f"{asking(name, 'to_string', of_frame=True)}.",
                     rows,
                     lasting=True,
                 )
@@ -154,7 +156,7 @@ def _times_inside(arrow: pa.DataType, named: bool = False) -> bool:
     return zoned or (named and getattr(arrow, "unit", "") == "ns" and not pa.types.is_time(arrow))
 
 
-def _with_times(name: str, column: pa.ChunkedArray) -> pd.Series:
+def _with_times(name: str, column: pa.ChunkedArray, of_frame: bool) -> pd.Series:
     """Return nested values with times as Python has them.
 
     Raises TableError: the first that has nanoseconds, or is of a year that Python has not.
@@ -173,7 +175,7 @@ def _with_times(name: str, column: pa.ChunkedArray) -> pd.Series:
         return whole
     raise TableError(
         f"column {name!r}, at {name}{path}: {what}, and inside lists and objects times are "
-        f"Python's. Read the column as text: set_column_types={{{name!r}: DataType.to_string()}}.",
+        f"Python's. Read the column as text: {asking(name, 'to_string', of_frame)}.",
         len(column),
         lasting=True,
     )
@@ -215,7 +217,7 @@ def exact_floats(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         raise TableError(
             f"column {name!r}: {error.value} is a whole number that float64 can't hold, and "
             "float64 it must be beside missing or decimal values. Read it as text: "
-            f"set_column_types={{{name!r}: DataType.to_string()}}.",
+            f"{asking(name, 'to_string')}.",
             len(column),
         ) from None
 

@@ -177,6 +177,24 @@ def arrow_schema(columns: Sequence[Sequence[str]]) -> pa.Schema:
     return pa.schema([arrow_field(name, text) for name, text in columns])
 
 
+def asking(name: str, call: str, of_frame: bool = False) -> str:
+    """Return what to write to have a column of another type; ``of_frame``: of a dataframe.
+
+    Examples
+    --------
+    >>> asking("n", "to_float"), asking("n", "to_float", of_frame=True)
+    ("set_column_types={'n': DataType.to_float()}", "dataframe.astype({'n': 'float64'})")
+    """
+    if of_frame:
+        return f"dataframe.astype({{{name!r}: {_DTYPES[call]!r}}})"
+    return f"set_column_types={{{name!r}: DataType.{call}()}}"
+
+
+_DTYPES = {"to_string": "str", "to_long": "int64", "to_float": "float64"}
+_DTYPES["to_datetime"] = "datetime64[us]"
+"""What pandas calls the types of :class:`DataType` that messages name."""
+
+
 def shown_type(type_text: str) -> str:
     """Say a type in a message, as ``set_column_types`` has it where it can."""
     if type_text in _PLAIN:

@@ -47,7 +47,7 @@ class ParquetReader(TypedReader):
     """
 
     def __init__(self, spec: ParquetSpec, secrets: Mapping[str, Any], cache: NodeCache) -> None:
-        super().__init__(spec, secrets, cache)
+        super().__init__(spec, secrets, cache, of_frame=bool(spec.pandas))
         # Now, before a script process says that it is ready: 40 ms of the first piece otherwise.
         import pyarrow.parquet  # noqa: F401
 
