@@ -111,17 +111,20 @@ def _lines(step: Any) -> Iterator[str]:
         yield f"  not tried: {step.not_tried}"
         return
     if first.message:
-        yield f"  its first mini-batch failed: {first.message}"
+        how = "can't be run" if first.status == "not run" else "failed"
+        yield f"  its first mini-batch {how}: {first.message}"
         return
     begun = "" if first.init_seconds is None else f", {_time(first.init_seconds)} in init()"
     run = f"{_time(first.run_seconds)} in run(), {_time(first.load_seconds)} to load{begun}"
     counts = f"{many(first.items, 'item', 's')}, {many(first.results, 'result', 's')}"
     yield f"  first mini-batch: {counts}, {run}"
+    if first.warning:
+        yield f"  not all its items succeeded: {first.warning}"
     if step.seconds is None:
         yield f"  one process takes about {_time((count or 0) * first.seconds)}"
     else:
         processes = many(step.slots, "script process", "es")
-        yield f"  all of it: about {_time(step.seconds)} with {processes}"
+        yield f"  all of it: about {_time(step.seconds)} with {processes}, once started"
 
 
 def _time(seconds: float) -> str:

@@ -27,7 +27,7 @@ def test_a_check_tries_the_first_mini_batch_and_keeps_nothing(work):
     assert everything(work) == before
     shown = call(*CHECK).out
     assert "step score: 5 mini-batches of 5 files\n" in shown
-    assert "1 script process\n" in shown
+    assert "1 script process, once started\n" in shown
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,19 @@ def test_a_check_tries_the_first_mini_batch_and_keeps_nothing(work):
 def test_a_check_shows_what_is_wrong_with_the_script(work, script, said):
     (work / "score.py").write_text(script)
     shown = call(*CHECK, code=ExitCode.FAILED)
-    assert "its first mini-batch failed: " in shown.out
+    how = "can't be run" if "import" in script else "failed"
+    assert f"its first mini-batch {how}: " in shown.out
     assert said in shown.out
     assert said in shown.err
     assert everything(work / ".daskrun") == []
+
+
+def test_a_check_tells_of_items_that_fail_and_goes_on(work):
+    lines = "from daskrun import Failed\ndef run(b): return [*b[1:], Failed(b[0], 'unreadable')]\n"
+    (work / "score.py").write_text(lines)
+    shown = call(*CHECK, "-b", 2).out
+    assert "not all its items succeeded: unreadable" in shown
+    assert "all of it: about" in shown
 
 
 def test_a_check_can_leave_the_script_alone(work):

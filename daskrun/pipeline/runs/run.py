@@ -194,13 +194,13 @@ class StepRun(SubmittedRun):
         stop = "" if reason.endswith((".", "?", "!")) else "."
         reason = f"{reason}{stop} Each error with its traceback: {errors}"
         reason = f"{reason}\n{self._resume_hint}"
-        text = self._state.first_error().strip()
+        text = self._state.first_error().strip("\n").rstrip()
         return f"{reason}\n\nThe first of them:\n{text}" if text else reason
 
     @override
     def _apart(self) -> tuple[str, str]:
         report = self._ending
-        text, reason = self._state.first_error().strip(), self._reason()
+        text, reason = self._state.first_error().strip("\n").rstrip(), self._reason()
         if report is None or not report.errors or not text:
             return "", reason
         first = report.errors[0]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from daskrun.core.events import Observer
 from daskrun.core.minibatch import Plan
 from daskrun.core.outcome import Status
+from daskrun.core.report import RunStatus
 from daskrun.core.typing import override
 from daskrun.data.paths import PathTable
 from daskrun.engine.request import INLINE
@@ -54,6 +55,8 @@ class FirstMiniBatch:
     """In all, without ``init()``."""
     message: str = ""
     """What is wrong, ``""`` where nothing is."""
+    warning: str = ""
+    """Why not all of its items have succeeded, where it has not failed for that."""
     text: str = ""
     """The script's own traceback, or what else is known."""
 
@@ -272,12 +275,14 @@ def _request(prepared: PreparedStep, plan: Plan, folder: Path) -> StepRequest:
 
 def _told(report: Report, watcher: _Watcher) -> FirstMiniBatch:
     outcome, error = watcher.outcome, next(iter(report.errors), None)
-    failed = outcome is None or outcome.status != Status.SUCCEEDED or error is not None
-    message = (error.message if error is not None else report.message) if failed else ""
+    failed = outcome is None or outcome.status != Status.SUCCEEDED
+    failed = failed or report.status is not RunStatus.COMPLETED
+    said = error.message if error is not None else ""
     told = FirstMiniBatch(
         "not run",
         init_seconds=watcher.init_seconds,
-        message=message,
+        message=(said or report.message) if failed else "",
+        warning="" if failed else said,
         text=error.text if error is not None else "",
     )
     if outcome is None:
