@@ -86,6 +86,9 @@ class Dispatcher(ABC):
     def close(self) -> None:
         """End every process and connection of the run, however far they are."""
 
+    def leave(self) -> None:  # noqa: B027  (most show the run nowhere)
+        """Let go of what shows the run elsewhere: it is closed, and has been told how it ended."""
+
     def _note(self, text: str, dashboard: str = "") -> None:
         self.events.put(Note(text, time.monotonic(), dashboard))
 

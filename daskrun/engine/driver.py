@@ -395,6 +395,6 @@ class Driver:
         self._audience.waits_for_nothing()
         self._audience.show(self._ledger, in_any_case=True)
         self._audience.notify(RunEnded(report, now))
-        self._audience.close()
+        close_all(self._request.run_id, "", self._audience.close, self._dispatcher.leave)
         late = [each for each in self._audience.warnings if each not in report.warnings]
         return replace(report, warnings=(*report.warnings, *late))

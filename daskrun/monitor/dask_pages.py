@@ -195,7 +195,7 @@ class RunPages:
         return end
 
     def _tell(self, scheduler: RemoteScheduler, over: threading.Event) -> None:
-        """Tell every other second how the run stands, and at the end that the driver has left."""
+        """Tell every other second how the run stands, and at last how it ended, or that it left."""
         last, installed, said, ends = "", False, False, False
         while not ends:
             ends = over.wait(INTERVAL)
@@ -224,5 +224,7 @@ class RunPages:
 
 def _left(snapshot: Snapshot) -> Snapshot:
     """Return a run as it is shown when its driver has left the cluster."""
+    if snapshot.status.ended:
+        return snapshot
     gone = replace(snapshot, slots=0, nodes=0, in_flight=[], waiting_for="")
     return replace(gone, message=LEFT, left=True)

@@ -278,8 +278,9 @@ Told = (
     | Notice
     | KeeperLost
     | Unreachable
+    | BundleResult
 )
-"""What happens on a node, other than results."""
+"""What happens on a node; results only where it ends with bundles in hand."""
 KNOWN = by_name(
     *(each for each in list(globals().values()) if getattr(each, "__module__", "") == __name__),
     Failure,

@@ -238,6 +238,8 @@ class Node:
                 answer = self._waiting.pop(message.number, None)
             if answer is not None:
                 answer.put(message)
+                if self._closing:  # who waits for it may be closed before it has passed it on
+                    self._tell(message)
         elif isinstance(message, messages.KeeperFailed):
             self._trouble = f": {message.error}"
         elif not isinstance(message, messages.Signal):

@@ -105,7 +105,7 @@ def test_losing_a_worker_ends_the_wait_for_its_result_and_loses_the_bundle_once(
     dispatcher._out.add([Bundle(7, "node000", ((0, 1),))], {7: future})
     dispatcher._lose(ADDRESS, "it is gone")
     assert dispatcher.canceled == [future]  # which is what makes a real future's wait end
-    dispatcher._take(7, future, CancelledError())
+    dispatcher._take(7, CancelledError())
     lost = [event for event in drain(dispatcher.events) if isinstance(event, BundleLost)]
     assert [event.number for event in lost] == [7]
 
@@ -114,7 +114,7 @@ def test_tasks_that_keep_failing_make_a_worker_unfit(dispatcher):
     for number in range(MOST_FAILURES):
         assert dispatcher._workers.address_of("node000") == ADDRESS
         dispatcher._out.add([Bundle(number, "node000", ((0, 1),))], {number: StandInFuture()})
-        dispatcher._take(number, StandInFuture(), MemoryError("no room"))
+        dispatcher._take(number, MemoryError("no room"))
     assert "MemoryError: no room" in dispatcher._workers.why_none({ADDRESS: WorkerInfo("a")})
     assert any(isinstance(event, NodeLost) for event in drain(dispatcher.events))
 
@@ -127,7 +127,7 @@ def test_a_cleared_run_registers_again_once_for_each_loss_and_not_for_ever(dispa
         dispatcher._workers.choose({ADDRESS: WorkerInfo("a")})
         dispatcher._out.add([Bundle(number, "node000", ((0, 1),))], {number: StandInFuture()})
         cleared = BundleGone(number, "no node of this run", cleared=True)
-        dispatcher._take(number, StandInFuture(), [pickle.dumps(cleared, 5)])
+        dispatcher._take(number, [pickle.dumps(cleared, 5)])
     deadline = time.monotonic() + 5
     while len(joined) < MOST_REJOINS and time.monotonic() < deadline:
         time.sleep(0.01)

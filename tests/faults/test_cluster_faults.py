@@ -305,6 +305,42 @@ def test_a_busy_worker_that_is_retired(tmp_path: Path, cluster: Cluster, how: st
         wait_for(lambda: client.run_on_scheduler(retires_as_ever))
 
 
+COUNTS = """
+import os, time
+calls = 0
+def run(mini_batch):
+    global calls
+    calls += 1
+    with open({go!r} + "-calls", "a") as file:
+        file.write("x")
+    while calls == 4 and not os.path.exists({go!r}):
+        time.sleep(0.005)
+    return [open(path).read() for path in mini_batch]
+"""
+
+
+@pytest.mark.slow
+def test_what_a_worker_has_finished_when_it_is_told_to_end_is_not_done_again(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daskrun.core.sizing.BundleSizer.size", lambda *_, **__: 5)
+    first, _ = cluster.have_workers(2, nanny=True)  # without one, Dask cuts its connection first
+    calls = tmp_path / "go-calls"
+
+    def end() -> None:
+        # each process has three of its five mini-batches, and the fourth in hand
+        wait_for(lambda: calls.exists() and calls.stat().st_size == 8)
+        os.kill(first.pid, signal.SIGTERM)
+
+    threading.Thread(target=end).start()
+    act = go_on_after(tmp_path, lambda _: None)
+    run = run_rows(tmp_path, "files", act, COUNTS, target=cluster.address, node_count=2)
+    check_all_rows(run)
+    assert calls.stat().st_size == ROWS + 1
+    assert run.watch.of(BundleLost) == []
+    assert len(run.watch.of(NodeLost)) == 1
+
+
 def retires_as_ever(dask_scheduler: Any) -> bool:
     return dask_scheduler.handlers["retire_workers"] == dask_scheduler.retire_workers
 
@@ -398,6 +434,7 @@ def test_the_result_of_a_stopped_worker_holds_up_no_other(cluster: Cluster) -> N
     finally:
         os.kill(pids[stopped], signal.SIGCONT)
         connection.close(quick=True)
+        connection.leave()
     assert found[:3] == [(other, "X")] * 3
     assert [(where, type(error)) for where, error in found[3:]] == [(stopped, TimeoutError)] * 3
 

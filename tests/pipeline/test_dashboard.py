@@ -69,6 +69,7 @@ def test_a_running_scheduler_gets_the_page(work, monkeypatch):
         page = get(f"{cluster.dashboard_link.removesuffix('status')}daskrun")
     kept = read_snapshot(step_run.folder / "logs")
     assert "docs_json" in page
-    assert shown.message == dask_pages.LEFT
+    assert (shown.standing, shown.message) == ("Completed", kept.message)
+    assert kept.message == "4 of 4 mini-batches succeeded."
     assert replace(shown.progress, elapsed=0.0) == replace(kept.progress, elapsed=0.0)
     assert kept.progress.succeeded == 4

@@ -149,10 +149,11 @@ class Assignment:
         return [address for address in sorted(workers) if address not in taken]
 
     def leave(self, address: str) -> list[str]:
-        """Note that a worker is to leave; return its nodes."""
+        """Note that a worker is to leave; return its nodes, the first time."""
         with self._lock:
+            known = address in self._leaving
             self._leaving.add(address)
-            return [n for n, a in self._addresses.items() if a == address]
+            return [n for n, a in self._addresses.items() if a == address and not known]
 
     def lose(self, address: str, why_unfit: str = "", *, keep: bool = False) -> list[str]:
         """Return the nodes of a worker, which are lost; with ``keep`` they start again there."""

@@ -109,6 +109,7 @@ class Connection:
         self._closed = False
         self._undo: list[Callable[[], object]] = []
         """What undoes each thing that was made, in the order it was made."""
+        self._undo_last: list[Callable[[], object]] = []
         self._subscribed = threading.Event()
         self._subscribing = False
         self._registered = False
@@ -123,11 +124,11 @@ class Connection:
         self._here: tuple[Any, ...] = ()
         """The workers, where they are in this process, on the client's event loop."""
 
-    def keep(self, undo: Callable[[], object]) -> None:
-        """Call ``undo`` on close; now where the connection is closed already."""
+    def keep(self, undo: Callable[[], object], *, last: bool = False) -> None:
+        """Call ``undo`` on close, or on leave; now where the connection is closed already."""
         with self._lock:
             if not self._closed:
-                self._undo.append(undo)
+                (self._undo_last if last else self._undo).append(undo)
                 return
         self._try(undo)
         raise Abandoned
@@ -135,9 +136,9 @@ class Connection:
     def connect_here(self, names: list[str], pages: Pages | None) -> str:
         """Connect to workers of these names in this process; return their dashboard's address."""
         silence()
-        self.keep(end_silence)
+        self.keep(end_silence, last=True)
         cluster = start_cluster(names)
-        self.keep(cluster.close)
+        self.keep(cluster.close, last=True)
         if pages is not None:
             pages.show_here()
         self._here = tuple(cluster.workers.values())
@@ -155,7 +156,7 @@ class Connection:
         client: Any = target if self._given else self._new_client(target)
         # else it closes itself 30 s after its scheduler was gone, and no scheduler brings it back
         before, client._timeout = client._timeout, self._patience
-        self.keep(partial(setattr, client, "_timeout", before))
+        self.keep(partial(setattr, client, "_timeout", before), last=True)
         self.address = str(client.scheduler.addr)
         self.seen = time.monotonic()
         self._comm = client.scheduler_comm
@@ -168,7 +169,7 @@ class Connection:
         def made(client: Any) -> None:
             if not isinstance(client, Exception):
                 with contextlib.suppress(Abandoned):
-                    self.keep(client.close)
+                    self.keep(client.close, last=True)
             found.append(client)
 
         done = open_client(target, limit, made)
@@ -363,7 +364,7 @@ class Connection:
             self.client.loop.add_callback(cancel)
 
     def close(self, *, quick: bool, silent: bool = False) -> None:
-        """Undo everything, what was made last first.
+        """Undo everything but the client, what was made last first.
 
         ``quick`` where the run was stopped; ``silent`` where the scheduler does not answer: its
         watcher clears the run when it wakes up.
@@ -374,9 +375,15 @@ class Connection:
             self._close_limit = min(self._close_limit, limit)
         with self._lock:
             self._closed = True
-            undo, self._undo = self._undo, []
-        for one in reversed(undo):
-            self._try(one)
+        self._undo_all(self._undo)
+
+    def leave(self) -> None:
+        """Close the client too, and a cluster that is in this process."""
+        self._undo_all(self._undo_last)
+
+    def _undo_all(self, made: list[Callable[[], object]]) -> None:
+        while made:
+            self._try(made.pop())
 
     def _try(self, undo: Callable[[], object]) -> None:
         try:

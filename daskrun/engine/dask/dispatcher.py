@@ -108,7 +108,7 @@ class DaskDispatcher(Dispatcher):
             if self._scaling is not None:
                 self._cluster.keep(self._scaling.end)
             if (pages := self._request.pages) is not None:
-                self._cluster.keep(pages.show_there(self._cluster))
+                self._cluster.keep(pages.show_there(self._cluster), last=True)
         self._out.connected(self._request.step_name, self._topic)
         self._register()
         self._ask_for_nodes()
@@ -181,13 +181,14 @@ class DaskDispatcher(Dispatcher):
         """Act on what a worker or the scheduler tells (on the client's event loop)."""
         kind, address, value, node = event
         if kind == side.OF_NODE:
-            self._hear_node(node, address, decode(value, messages.KNOWN))
+            self._hear_node(node, address, value)
         elif kind in ("worker_went", "worker_came"):  # who comes to an address is a new worker
             self._arrivals.went(address)
             self._lose(address, f"worker {address} left the cluster")
             self._workers.renew(address)
         elif kind == "leaves":
-            self._leave(address)
+            self._leave(address, "is to leave: it ends what is in hand, and hands back the rest")
+            self._cluster.call_on([address], side.recall, self._request.run_id)
         elif kind == "stays":
             self._lose(address, f"worker {address} stays in the cluster after all")
         elif kind == "cleared":
@@ -197,15 +198,15 @@ class DaskDispatcher(Dispatcher):
         elif address:
             self._ask_soon()
 
-    def _leave(self, address: str) -> None:
-        """Have a worker that is to leave end what is in hand; it gets nothing more."""
-        text = f"worker {address} is to leave: it ends what is in hand, and hands back the rest"
+    def _leave(self, address: str, how: str) -> None:
+        """Give a worker that leaves nothing more."""
         for node in self._workers.leave(address):
+            text = f"worker {address} {how}"
             self.events.put(NodePreparing(node, text, time.monotonic()))
             self._note(f"{node}: {text}")
-        self._cluster.call_on([address], side.recall, self._request.run_id)
 
-    def _hear_node(self, node: str, address: str, message: messages.Told) -> None:
+    def _hear_node(self, node: str, address: str, encoded: bytes) -> None:
+        message: messages.Told = decode(encoded, messages.KNOWN)
         if isinstance(message, OF_LIVING):
             if self._workers.address_of(node) != address:
                 return  # a worker that was given up still speaks, and another has its node
@@ -216,6 +217,9 @@ class DaskDispatcher(Dispatcher):
             self._slots_of_node = max(1, message.slots)
         if (event := event_told(node, address, message, time.monotonic())) is not None:
             self.events.put(event)
+        elif isinstance(message, messages.BundleResult):  # fetched, it would come too late
+            self._leave(address, "ends: it hands back what it has not finished")
+            self._take(message.number, [encoded])
         elif isinstance(message, messages.Unprepared):  # another node would have no more luck
             self._stop_run(message.reason)
         elif isinstance(message, messages.Unreachable):
@@ -316,14 +320,13 @@ class DaskDispatcher(Dispatcher):
             if item is not None:
                 self._take(*item)
 
-    def _take(self, number: int, future: Any, found: Any) -> None:
+    def _take(self, number: int, found: Any) -> None:
         """Handle a bundle's result; until then it is out, and losing its node gives it back."""
         event, result, failed = answer(number, found)
         bundle = self._out.take(number)
         address = self._workers.address_of(bundle.node) if bundle is not None else None
-        future.release()
         if bundle is None:
-            return  # its node was lost meanwhile, and the bundle given back
+            return  # its node was lost meanwhile, and the bundle given back, or told of it before
         self.events.put(event)
         if isinstance(event, BundleLost):
             self._count_losses([bundle], event.reason)
@@ -379,7 +382,13 @@ class DaskDispatcher(Dispatcher):
     def close(self) -> None:
         early = side.take_early(self._request.run_id)
         self._cluster.close(quick=self._stopped, silent=self._health.silent)
+        if self._local:
+            self._cluster.leave()
         self._out.fetched.put(None)
         self._beside.join()
         for node in early:
             node.close()
+
+    @override
+    def leave(self) -> None:
+        self._cluster.leave()

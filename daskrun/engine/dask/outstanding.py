@@ -39,8 +39,8 @@ class Outstanding:
         self._lock = threading.Lock()
         self._out: dict[int, tuple[Bundle, Any]] = {}
         self._bags: BundleBags | None = None
-        self.fetched: queue.SimpleQueue[tuple[int, Any, Any] | None] = queue.SimpleQueue()
-        """Number of a bundle, its future, and the result or why there is none; None: the end."""
+        self.fetched: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
+        """Number of a bundle, and the result or why there is none; None: the end."""
 
     def __len__(self) -> int:
         return len(self._out)
@@ -81,7 +81,7 @@ class Outstanding:
     def _fetch(self, number: int, future: Any) -> None:
         """Fetch the result of a bundle that is done; nobody waits for that of another."""
         put = self.fetched.put
-        self._cluster.fetch(future, self._fetch_limit, lambda found: put((number, future, found)))
+        self._cluster.fetch(future, self._fetch_limit, lambda found: put((number, found)))
 
     def add(
         self,
@@ -99,7 +99,9 @@ class Outstanding:
     def take(self, number: int) -> Bundle | None:
         """Return a bundle that is back; None where it was taken before."""
         with self._lock:
-            bundle, _ = self._out.pop(number, (None, None))
+            bundle, future = self._out.pop(number, (None, None))
+        if future is not None:
+            future.release()
         return bundle
 
     def take_of(self, nodes: Container[str]) -> list[Bundle]:

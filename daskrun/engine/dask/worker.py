@@ -19,7 +19,7 @@ from daskrun.core import minibatch, outcome
 from daskrun.engine.dask.reach import unreachable
 from daskrun.script import context, messages, node_spec, process_spec
 from daskrun.script.keeper.gpus import gpus as gpus  # asked by the plugin
-from daskrun.script.messages import BundleGone, KeeperLost, Notice, RunBundle
+from daskrun.script.messages import BundleGone, BundleResult, KeeperLost, Notice, RunBundle
 from daskrun.script.node import Node
 from daskrun.script.node_folders import base_folder, claim
 from daskrun.script.wire import VERSION, decode_trusted, encode, shape, unpacked
@@ -27,7 +27,7 @@ from daskrun.storage.mirror import Mirror
 
 if TYPE_CHECKING:
     from daskrun.engine.dispatch import Packed
-    from daskrun.script.messages import BundleResult, Told
+    from daskrun.script.messages import Told
     from daskrun.script.node import Tell
     from daskrun.script.node_spec import NodeSpec, RunCopy
     from daskrun.storage.url_folder import UrlFolder
@@ -277,7 +277,7 @@ class CopiedNode:
                 url = f"{run.url.rpartition('/')[0]}/{run_id}"
                 self._copy(open_url_folder(url, run.options), run_id, run.resumed)
             own = str(self._folder / "runs" / spec.run_id)
-            self._node = Node(_with_copy(spec, run.folder, own), tell)
+            self._node = Node(_with_copy(spec, run.folder, own), self._pass_on)
         except BaseException:
             self._remove()
             raise
@@ -301,6 +301,11 @@ class CopiedNode:
         result = self._node.run_bundle(bundle)
         self._put(self._records)
         return result
+
+    def _pass_on(self, message: Told) -> None:
+        if isinstance(message, BundleResult):
+            self._put(self._records)
+        self._tell(message)
 
     def recall(self) -> None:
         """Take back all but what is in hand."""

@@ -205,6 +205,7 @@ class Keeper:
     def _close(self) -> None:
         """End in good order: ``shutdown()`` in every process, then exit."""
         self._closing = True
+        self._recall()
         self._next_word = time.monotonic() + FIRST_WORD
         if self._usage is not None:
             self._usage.note(self._pids())  # also of a short run there is one; it is the last

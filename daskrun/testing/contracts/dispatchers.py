@@ -84,7 +84,7 @@ class DispatcherContract:
             given.wait_for(bundles)
 
     def test_it_may_be_closed_at_any_time(self, tmp_path: Path) -> None:
-        """Before it was started, while it starts, with bundles out; also twice."""
+        """Before it was started, while it starts, with bundles out; also twice, then left."""
         for number, started in enumerate((False, True)):
             (tmp_path / str(number)).mkdir()
             dispatcher = self.make_dispatcher(made_up_request(tmp_path / str(number)))
@@ -92,6 +92,7 @@ class DispatcherContract:
                 dispatcher.start()
             dispatcher.close()
             dispatcher.close()
+            dispatcher.leave()
             assert isinstance(dispatcher.obstacle, str)
 
     def test_a_run_with_it_has_every_row_once_in_order(self, tmp_path: Path) -> None:
@@ -140,6 +141,7 @@ class Started:
 
     def __exit__(self, *_: object) -> None:
         self.dispatcher.close()
+        self.dispatcher.leave()
 
     def pack(self, number: int, indices: tuple[int, ...], attempt: int = 1) -> Packed:
         entries = [(self._plan.encode(index), attempt) for index in indices]
