@@ -179,13 +179,14 @@ class Cluster:
             client.run_on_scheduler(find)
 
     def plugins(self) -> list[str]:
-        """Name our plugins that are on the scheduler or any worker."""
+        """Name our plugins that are on the scheduler or any worker, and events that it keeps."""
 
         def on_worker(dask_worker: Any) -> list[str]:
             return list(dask_worker.plugins)
 
         def on_scheduler(dask_scheduler: Any) -> list[str]:
-            return [*dask_scheduler.plugins, *dask_scheduler.worker_plugins]
+            topics = map(str, dask_scheduler._broker._topics)
+            return [*dask_scheduler.plugins, *dask_scheduler.worker_plugins, *topics]
 
         with self.client() as client:
             found = client.run_on_scheduler(on_scheduler)

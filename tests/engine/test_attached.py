@@ -82,7 +82,7 @@ def test_two_runs_one_after_the_other_leave_the_cluster_clean(
         assert run.report.status is RunStatus.COMPLETED
         assert run.output == lines(range(300))
         assert {event.node for event in run.watch.of(NodeReady)} <= {"node000", "node001"}
-    assert cluster.plugins() == []
+    assert wait_for(lambda: cluster.plugins() == [])
 
 
 @pytest.mark.slow
@@ -143,7 +143,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing(tmp_path: Path, cluster: Cl
     assert run.output == lines(range(80))
     assert (run.report.succeeded, run.report.retried, run.report.attempts) == (80, 0, 80)
     assert len(run.watch.of(NodeLost)) == 1
-    assert cluster.plugins() == []
+    assert wait_for(lambda: cluster.plugins() == [])
 
 
 @pytest.mark.slow
@@ -232,7 +232,7 @@ def test_a_canceled_run_leaves_the_cluster_clean(tmp_path: Path, cluster: Cluste
     request = make_request(tmp_path, SLOW, files=500, target=cluster.address)
     run = run_request(request, act=act, control=control)
     assert run.report.status is RunStatus.CANCELED
-    assert cluster.plugins() == []
+    assert wait_for(lambda: cluster.plugins() == [])
 
 
 DRIVER = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from functools import partial
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from daskrun.core.events import BundleLost, BundleReturned, NodeLost, NodeReady,
 from daskrun.core.report import RunStatus
 from daskrun.core.sizing import WORTH, BundleSizer
 from daskrun.engine.dask import plugin
+from daskrun.engine.dask import scaling as scaling_module
 from daskrun.engine.dask.scaling import Scaling, cluster_to_scale
 from daskrun.engine.request import GivenCluster
 
@@ -187,6 +189,41 @@ def test_a_cluster_that_refuses_is_told_with_its_words() -> None:
     scaling.end()
 
 
+def test_a_cluster_that_never_answers_is_not_waited_for_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(scaling_module, "ANSWER_LIMIT", 0.1)
+    cluster, answers = Remote(0), threading.Event()
+    monkeypatch.setattr(cluster, "scale", lambda n: answers.wait(60))
+    scaling = Scaling(cluster, None, print)
+    scaling.need(3, 1, 3)
+    scaling.end()
+    answers.set()
+    assert "giving workers back: no answer within 0.1 s" in caplog.text
+
+
+def test_what_an_asynchronous_cluster_refuses_is_told() -> None:
+    class Asynchronous(Remote):
+        asynchronous = True
+
+        async def scale(self, n: int) -> None:  # type: ignore[override]
+            raise PermissionError(f"no {n}")
+
+    told: list[str] = []
+    cluster, loop = Asynchronous(0), asyncio.new_event_loop()
+    cluster.loop = SimpleNamespace(asyncio_loop=loop)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    scaling = Scaling(cluster, None, told.append)
+    scaling.need(3, 1, 3)
+    wait_for(lambda: told)
+    scaling.end()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+    assert told == ["the cluster can't be asked for 3 workers: PermissionError: no 3"]
+
+
 def test_which_targets_can_be_scaled() -> None:
     remote = Remote(1)
     assert cluster_to_scale(remote) is remote
@@ -219,3 +256,41 @@ def test_which_workers_are_to_leave(message: dict[str, Any], leaving: list[str])
     scheduler = SimpleNamespace(workers=workers, workers_to_close=lambda n: [*workers][:n])
     assert plugin._leaving(scheduler, message) == leaving
     assert "n" not in message  # what Dask is asked for is what was waited for
+
+
+def test_a_killed_drivers_run_is_cleared_whatever_its_workers_answer() -> None:
+    class Scheduler:
+        def __init__(self) -> None:
+            self.clients: dict[str, object] = {}
+            self.plugins = {"daskrun-run1": watcher}
+
+        async def unregister_worker_plugin(self, *_: object, **__: object) -> None:
+            raise OSError("a worker has died meanwhile")
+
+        async def unregister_scheduler_plugin(self, name: str) -> None:
+            del self.plugins[name]
+
+    watcher = plugin.RunWatcher("run1", "topic", (), "client", 2.0, 60.0)
+    scheduler = Scheduler()
+    asyncio.run(watcher._clear(scheduler))
+    assert scheduler.plugins == {}
+
+
+def test_a_run_that_can_not_be_drained_keeps_no_worker_from_being_retired() -> None:
+    retired = []
+
+    async def retire(**message: object) -> None:
+        retired.append(message["workers"])
+
+    class Broken(plugin.RunWatcher):
+        async def drain(self, *_: object) -> None:
+            raise LookupError
+
+        def stay(self, *_: object) -> None:
+            pass
+
+    workers = {a: SimpleNamespace(address=a, name=a) for a in ("tcp://a", "tcp://b")}
+    scheduler = SimpleNamespace(handlers={plugin.RETIRE: retire}, workers=workers)
+    plugin._watchers_of(scheduler).append(Broken("run1", "topic", (), "client", 2.0, 60.0))
+    asyncio.run(scheduler.handlers[plugin.RETIRE](workers=["tcp://a"], names=None))
+    assert retired == [["tcp://a"]]

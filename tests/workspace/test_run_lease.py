@@ -118,3 +118,20 @@ def test_one_that_is_closed_touches_nothing_of_the_next(held, monkeypatch):
     held.check()
     held.close()
     assert not Lease(held.lease.folder).is_held()
+
+
+def test_an_error_that_nobody_has_thought_of_ends_neither_renewals_nor_puts(make, monkeypatch):
+    held, failed = make(lease_check=0.02), []
+
+    def fail(*_, **__):
+        failed.append(1)
+        raise LookupError("nobody has thought of this")
+
+    with monkeypatch.context() as patch:
+        for part in ("renew", "check"):
+            patch.setattr(held.lease, part, fail)
+        held.acquire()
+        wait_for(lambda: len(failed) > 4)
+        assert held.trouble == "LookupError: nobody has thought of this"
+        assert all(thread.is_alive() for thread in held._threads)
+    held.close()

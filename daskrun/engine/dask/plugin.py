@@ -31,6 +31,8 @@ DRAIN_LOOK = 0.05
 """Seconds between two looks whether it has handed everything back."""
 FETCH_LIMIT = 5.0
 """Seconds in which the driver fetches what is done; Dask brings the rest to other workers."""
+CLEAR_LIMIT = 30.0
+"""Seconds in which workers have to answer that a killed driver's run is over."""
 STAYS_AFTER = 5.0
 """Seconds after which one that is still there is not about to be closed by its cluster."""
 
@@ -120,10 +122,19 @@ class RunWatcher(SchedulerPlugin):
                 loop.call_later(1.0, check)
                 return
             watchers.remove(self)
+            if not any(each.topic == self.topic for each in watchers):  # it has not come back
+                self._forget_events(scheduler)
             if not watchers and hasattr(scheduler.handlers[RETIRE], "before"):
                 scheduler.handlers[RETIRE] = scheduler.handlers[RETIRE].before
 
         loop.call_later(1.0, check)
+
+    def _forget_events(self, scheduler: Any) -> None:
+        """Have the scheduler keep nothing of what was told: it would for as long as it lives."""
+        with contextlib.suppress(Exception):  # inside of Dask
+            topics = scheduler._broker._topics
+            if not topics[self.topic].subscribers & scheduler.clients.keys():
+                del topics[self.topic]
 
     async def drain(self, scheduler: Any, addresses: Sequence[str]) -> None:
         """Tell that workers are to leave, and wait until they have nothing of the run."""
@@ -182,8 +193,10 @@ class RunWatcher(SchedulerPlugin):
             return
         if scheduler.plugins.get(self.name) is not self:
             return  # unregistered by the driver, or the run was resumed: another's nodes by now
-        with contextlib.suppress(ValueError):  # the driver had unregistered it itself
-            await scheduler.unregister_worker_plugin(None, name=self.name)
+        # the driver had unregistered it itself; or a worker is stopped, or dies meanwhile
+        with contextlib.suppress(Exception):
+            answers = scheduler.unregister_worker_plugin(None, name=self.name)
+            await asyncio.wait_for(answers, CLEAR_LIMIT)
         if scheduler.plugins.get(self.name) is self:  # and not of a run that came back meanwhile
             await scheduler.unregister_scheduler_plugin(self.name)
 
@@ -205,7 +218,8 @@ def _watchers_of(scheduler: Any) -> list[RunWatcher]:
         waits = len(leaving) < len(scheduler.workers)
         waits = waits or str(message.get("stimulus_id")).startswith(OWN)
         told = list(watchers) if waits else []
-        await asyncio.gather(*(each.drain(scheduler, leaving) for each in told))
+        draining = (each.drain(scheduler, leaving) for each in told)
+        await asyncio.gather(*draining, return_exceptions=True)  # others have workers to retire
         answer = await before(**message)
         for each in told:
             asyncio.get_running_loop().call_later(STAYS_AFTER, each.stay, scheduler, leaving)

@@ -6,6 +6,7 @@ what the runs need, and put back. One that does not is scaled up, and back at th
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import threading
 from math import ceil
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+ANSWER_LIMIT = 30.0
+"""Seconds in which a cluster has to answer that it takes workers back: a service may be gone."""
 _lock = threading.Lock()
 _shared: dict[int, _Scaled] = {}
 """By ``id`` of a cluster, which is held meanwhile: what all runs on it need together."""
@@ -61,10 +64,12 @@ class Scaling:
             last = not self._of.needs
             if last:
                 _shared.pop(id(self._of.cluster), None)
-        try:
-            self._of.end() if last else self._of.ask()
-        except Exception as error:  # noqa: BLE001  (the cluster's own code)
-            logger.warning("giving workers back: %s: %s", type(error).__name__, error)
+        give = self._of.end if last else self._of.ask
+        thread = threading.Thread(target=_give_back, args=(give,), daemon=True)
+        thread.start()
+        thread.join(ANSWER_LIMIT)
+        if thread.is_alive():
+            logger.warning("giving workers back: no answer within %g s", ANSWER_LIMIT)
 
     def _change(self, workers: int) -> None:
         with _lock:
@@ -76,6 +81,13 @@ class Scaling:
         except Exception as error:  # noqa: BLE001  (the cluster's own code)
             words = f"{type(error).__name__}: {error}"
             self._tell(f"the cluster can't be asked for {workers} workers: {words}")
+
+
+def _give_back(give: Callable[[], None]) -> None:
+    try:
+        give()
+    except Exception as error:  # noqa: BLE001  (the cluster's own code)
+        logger.warning("giving workers back: %s: %s", type(error).__name__, error)
 
 
 class _Scaled:
@@ -149,7 +161,7 @@ class _Scaled:
             if inspect.isawaitable(answer):
                 await answer
 
-        cluster.loop.add_callback(call)
+        asyncio.run_coroutine_threadsafe(call(), cluster.loop.asyncio_loop).result(ANSWER_LIMIT)
 
 
 def scaling_of(target: object, tell: Callable[[str], None]) -> Scaling | None:

@@ -332,10 +332,11 @@ class CopiedNode:
         try:
             for mirror in mirrors:
                 mirror.put(all_of_it=all_of_it)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  (a thread less would be noticed by nobody)
             if str(error) != self._told:
                 self._told = str(error)
-                self._tell(Notice(f"what the run logs can't be put: {error}"))
+                what = error if isinstance(error, OSError) else repr(error)
+                self._tell(Notice(f"what the run logs can't be put: {what}"))
 
     def _remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)

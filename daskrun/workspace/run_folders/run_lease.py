@@ -160,7 +160,7 @@ class RunLease(LockHandle):
             try:
                 with self._lock:
                     self.lease.renew()
-            except (DaskrunError, OSError) as error:
+            except Exception as error:  # noqa: BLE001  (else the lease would grow old unseen)
                 self._tell(error)
 
     def _put(self, over: threading.Event) -> None:
@@ -168,7 +168,7 @@ class RunLease(LockHandle):
         while not over.wait(self._intervals.upload_interval) and self.held:
             try:
                 self._put_all(all_of_it=False)
-            except (DaskrunError, OSError) as error:
+            except Exception as error:  # noqa: BLE001  (put again later, and at the end)
                 self._tell(error)
             else:
                 self.trouble = ""
@@ -198,11 +198,12 @@ class RunLease(LockHandle):
 
     def _tell(self, error: Exception) -> None:
         """Say what can't be done, once for each thing."""
-        self.trouble = str(error)
-        if str(error) not in self._told:
-            self._told.add(str(error))
+        known = isinstance(error, DaskrunError | OSError)
+        self.trouble = text = str(error) if known else f"{type(error).__name__}: {error}"
+        if text not in self._told:
+            self._told.add(text)
             more = " It is tried again." if self.held else ""
-            logger.warning("%s.%s", str(error).rstrip("."), more)
+            logger.warning("%s.%s", text.rstrip("."), more, exc_info=None if known else error)
 
 
 class StepLock(LockHandle):
