@@ -25,6 +25,7 @@ from daskrun.monitor.plot_data import USAGE_ROWS, progress, throughput, timeline
 from daskrun.monitor.report import (
     REPORT,
     ReportFile,
+    StepView,
     _compiled,
     details_html,
     report_html,
@@ -247,6 +248,14 @@ def test_a_run_of_nothing_has_neither_empty_plots_nor_advice():
     assert "Nothing stands out" in html
     assert "Mini-batches per second" not in html
     assert "Longest" not in html
+
+
+def test_an_arrow_leads_to_a_step_that_waits_for_the_one_before():
+    after = {"a": (), "b": (), "c": ("b",), "d": ("a", "c")}
+    views = [StepView(name, "Completed", "", after[name], None, "") for name in after]
+    html = details_html("r", "Completed", "", views, {})
+    graph = re.sub("<[^>]+>", "", html[html.index('title="') :]).splitlines()[0]
+    assert graph.partition(">")[2] == "a · b → c · d after a, c"
 
 
 def test_steps_stay_in_the_plot():
