@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -46,3 +48,41 @@ def open_kept(file: Path | str, mode: str, **how: Any) -> IO[Any]:
 
 def _opened(file: str, flags: int) -> int:
     return os.open(file, flags | os.O_NONBLOCK, 0o664)  # a pipe that others put there is an error
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder; 0 where there is none."""
+    if not path.is_dir():
+        with suppress(OSError):
+            return path.lstat().st_size
+        return 0
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                total += Path(folder, name).lstat().st_size
+    return total
+
+
+def copy_writable(source: Path, target: Path) -> None:
+    """Copy a folder, of which others may read only, so that its user may write to the copy."""
+    make_folder(target)
+    for entry in os.scandir(source):
+        place = target / entry.name
+        if entry.is_dir():
+            copy_writable(Path(entry.path), place)
+        else:
+            shutil.copyfile(entry.path, place)
+            if entry.stat().st_mode & 0o100:
+                place.chmod(place.stat().st_mode | 0o100)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file, or a folder with all in it, also where nobody may write there."""
+    if path.is_dir() and not path.is_symlink():
+        for folder, _, _ in os.walk(path):
+            with suppress(OSError):
+                Path(folder).chmod(0o700)
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -110,6 +110,12 @@ def safe_folder(wanted: Path, say: Callable[[str], object] | None = None) -> Pat
     return place
 
 
+def cache_folder(say: Callable[[str], object] | None = None) -> Path:
+    """Return the folder of what is kept for later runs of this user; see :func:`safe_folder`."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return safe_folder(Path(cache, "daskrun"), say)
+
+
 def exchangeable(folder: Path) -> str:
     """Return why others could exchange a folder, or what is in it; ``""`` where they can't.
 

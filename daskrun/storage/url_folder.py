@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from daskrun.errors import StorageError
-from daskrun.storage.object_times import time_of
+from daskrun.storage.object_times import mark_of, time_of
 from daskrun.storage.retry import explained, harmless, retry
 from daskrun.storage.safe_names import is_part
 from daskrun.storage.urls import install, package_of, protocol_problem, secrets_of, shown_url
@@ -158,7 +158,8 @@ class UrlFolder(ABC):
 
     def versions(self, below: str = "") -> dict[str, str]:
         """List as :meth:`names` does, with texts that change when an object is put again."""
-        return {name: _version(each) for name, each in self._listed(below).items()}
+        found = self._listed(below)
+        return {name: mark_of(each) or str(each["size"]) for name, each in found.items()}
 
     def times(self, below: str = "") -> dict[str, float]:
         """List as :meth:`names` does, with when each was put, in seconds since the epoch.
@@ -279,12 +280,6 @@ class UrlFolder(ABC):
     @abstractmethod
     def _delete(self, names: Sequence[str]) -> None:
         """Delete objects once; one that isn't there is no error."""
-
-
-def _version(found: Details) -> str:
-    """Tell one version of an object from another, by what its store says of it."""
-    marks = (found.get(key) for key in ("ETag", "etag", "LastModified", "mtime", "created"))
-    return f"{found['size']} {next((mark for mark in marks if mark is not None), '')}"
 
 
 def _open(url: str, options: StorageOptions) -> tuple[Any, str]:

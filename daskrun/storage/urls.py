@@ -167,6 +167,27 @@ def without_secrets(text: str, options: StorageOptions) -> str:
     return text
 
 
+STORES = frozenset({"endpoint_url", "endpoint", "account_name", "host", "port", "protocol"})
+"""Names of options that say which of several stores a URL means."""
+
+
+def store_of(options: Any) -> str:
+    """Return what options say of the store; nothing of credentials, which may be others tomorrow.
+
+    Examples
+    --------
+    >>> store_of({"key": "me", "client_kwargs": {"endpoint_url": "http://127.0.0.1:9000"}})
+    'endpoint_url=http://127.0.0.1:9000'
+    """
+    found = []
+    for name, value in sorted(options.items()) if isinstance(options, Mapping) else ():
+        if isinstance(value, Mapping):
+            found.append(store_of(value))
+        elif name in STORES:
+            found.append(f"{name}={shown_text(str(value))}")
+    return " ".join(filter(None, found))
+
+
 def _secrets(options: Any) -> Iterator[str]:
     if isinstance(options, Mapping):
         for name, value in options.items():

@@ -28,7 +28,7 @@ from daskrun.script.signals import outlive_them
 from daskrun.script.wire import pack, told_first, write_all
 from daskrun.shown.url_secrets import shown_text
 from daskrun.storage.durable import write_whole
-from daskrun.storage.own_folders import make_own, safe_folder
+from daskrun.storage.own_folders import cache_folder, make_own, safe_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -121,8 +121,7 @@ def environments_folder(say: Callable[[str], object] | None = None) -> Path:
     """
     if named := os.environ.get(FOLDER):
         return safe_folder(Path(named), say)
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return safe_folder(Path(cache, "daskrun"), say) / "environments"
+    return cache_folder(say) / "environments"
 
 
 def identity(lines: list[str]) -> str:

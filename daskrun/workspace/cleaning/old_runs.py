@@ -12,9 +12,9 @@ from daskrun.core.settings import ASIDE
 from daskrun.errors import DaskrunError, StorageError
 from daskrun.output.destination import destination_of
 from daskrun.output.folder import temporary_file
+from daskrun.storage.folders import size_of
 from daskrun.storage.urls import is_url, shown_url
 from daskrun.workspace.datastores.datastore import Datastore
-from daskrun.workspace.run_folders.run_folder import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

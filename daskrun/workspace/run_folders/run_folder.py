@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.core.codec import to_record
@@ -18,7 +16,7 @@ from daskrun.core.report import RunStatus
 from daskrun.errors import StorageError
 from daskrun.shown.url_secrets import shown_text, without_url_secrets
 from daskrun.storage.durable import open_regular, read_file, write_whole
-from daskrun.storage.folders import make_folder
+from daskrun.storage.folders import make_folder, size_of
 from daskrun.storage.forms import LISTS_OF_RUNS, wrong_form
 from daskrun.storage.records import Records
 from daskrun.storage.safe_names import inside
@@ -33,6 +31,7 @@ from daskrun.workspace.run_folders.run_records import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from daskrun.core.codec import JsonObject
     from daskrun.core.report import Report
@@ -320,20 +319,6 @@ class RunFolder:
 def left_out(error: StorageError) -> None:
     """Say once that a run is left out of a list, and why."""
     say_once(f"{str(error).rstrip('.')}. That run is left out.")
-
-
-def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder; 0 where there is none."""
-    if not path.is_dir():
-        with suppress(OSError):
-            return path.lstat().st_size
-        return 0
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with suppress(OSError):
-                total += Path(folder, name).lstat().st_size
-    return total
 
 
 def _encode(value: JsonObject) -> bytes:
