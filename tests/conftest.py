@@ -54,6 +54,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # after multiprocessing has removed its own from it, whose priority is -100
     Finalize(None, shutil.rmtree, (tempfile.tempdir, True), exitpriority=-200)
 
+# What machines keep for later runs is the tests' own; what they start has it too.
+os.environ["DASKRUN_CACHE"] = tempfile.mkdtemp(prefix="daskrun-tests-cache-")
+Finalize(None, shutil.rmtree, (os.environ["DASKRUN_CACHE"], True), exitpriority=-100)
+
 collect_ignore = ["azureml/accepted_names.py"]  # a program, which a test runs
 
 
@@ -77,9 +81,10 @@ def forks() -> None:
 
 @pytest.fixture
 def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have a test's nodes keep their folders in its own temporary folder, so leftovers show."""
+    """Have a test's nodes keep their folders, and a cache, in its own, so leftovers show."""
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setenv("DASKRUN_CACHE", str(tmp_path / "own-cache"))
     return folder

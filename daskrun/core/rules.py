@@ -41,12 +41,12 @@ def parse_size(text: int | str) -> int:
     return int(match[1]) << (10 * power)
 
 
-def size(wrong: str = "is out of range: it must be 1 or more") -> Rule:
-    """Return a rule of sizes; ``wrong`` is the message for one that is less than 1."""
+def size(wrong: str = "is out of range: it must be 1 or more", least: int = 1) -> Rule:
+    """Return a rule of sizes; ``wrong`` is the message for one that is less than the least."""
 
     def rule(value: Any) -> int:
         number = parse_size(value)
-        if number < 1:
+        if number < least:
             raise ValueError(wrong)
         return number
 

@@ -177,6 +177,13 @@ class RunSettings:
     )
     """Bytes of resident memory at which a script process is killed; None: no limit, or in a
     container 0.9 × its limit ÷ processes."""
+    node_cache_limit: int = setting(
+        rules.size("is out of range: it must be 0 or more", least=0),
+        20 * 2**30,
+        "'20GB', or 0 to keep nothing",
+        traits=NO_RESULT | RESUME,
+    )
+    """Bytes of remote side inputs, models and code that a machine keeps for later runs."""
     retry_delay: float = setting(rules.seconds(zero=True, most=10), 0.1, traits=NO_RESULT | RESUME)
     """Wait before a second try, doubled for each further one, at most 10 s."""
     straggler_backups: bool = setting(

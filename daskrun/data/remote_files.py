@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from daskrun.data.patterns import EVERYTHING, HIDDEN, Pattern, has_magic, nothing_found
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError
-from daskrun.storage.object_times import time_of
+from daskrun.storage.object_times import mark_of, time_of
 from daskrun.storage.retry import harmless
 from daskrun.storage.urls import links_of, protocol_problem, secrets_of, without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from daskrun.data.paths import FileRow
 
@@ -110,6 +110,14 @@ class RemoteFolder:
     def fetch(self, name: str, target: str) -> None:
         """Copy a file to a local path, whose folder exists."""
         self.system.get_file(self.path(name), target)
+
+    def versions(self, names: Sequence[str]) -> dict[str, str]:
+        """Return, by name, :func:`~daskrun.storage.object_times.mark_of` each file there is."""
+        self.system.invalidate_cache()
+        if len(names) == 1:
+            return {names[0]: mark_of(self.system.info(self.path(names[0])))}
+        found = self.find()
+        return {name: mark_of(found[name]) if name in found else "" for name in names}
 
     def find(self, depth: int | None = None) -> dict[str, Details]:
         """List all files below: relative name and fsspec's details."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +31,7 @@ from daskrun.output.parts.part import Part, ResultWriter, open_part
 from daskrun.output.parts.uploads import OutputFiles
 from daskrun.output.sinks.registry import open_sink
 from daskrun.script.fetching.inline import MiniBatchFiles
-from daskrun.script.node_folders import INLINE, base_folder, claim, clear_leftovers
+from daskrun.script.node_folders import INLINE, base_folder, claim, clear_leftovers, remove
 from daskrun.script.node_paths import Located, located
 from daskrun.script.outcome_log import rowless
 from daskrun.script.process.entry import EntryModule, error_of
@@ -40,7 +39,7 @@ from daskrun.script.process.execute import Executor
 from daskrun.script.process.module_name import MODULES
 from daskrun.script.process.tables import Tables
 from daskrun.script.process_spec import CACHE, ProcessSpec
-from daskrun.script.side_inputs.bring import bring_here
+from daskrun.script.side_inputs.bring import Bringing
 from daskrun.script.side_inputs.location import take_away
 from daskrun.script.status_block import StatusBlock
 from daskrun.script.wire import decode_trusted, shared_memory
@@ -79,7 +78,7 @@ class InlineDispatcher(Dispatcher):
         name = f"{self._spec.run_id}-{NODE}-{secrets.token_hex(3)}"
         self._folder = base_folder() / name
         self._stack.callback(os.close, claim(self._folder))
-        self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+        self._stack.callback(remove, self._folder)
         self._spec = replace(self._spec, folder=str(self._folder))
         self.events.put(NodeReady(NODE, 1, time.monotonic(), where="inline"))
         found = self._locate()
@@ -120,7 +119,9 @@ class InlineDispatcher(Dispatcher):
         described, run_id = self._spec.side_inputs, self._spec.run_id
         self._stack.callback(take_away, described, self._folder, run_id)
         try:
-            brought = bring_here(described, self._folder, run_id)
+            bringing = Bringing(described, self._folder, run_id, self._spec.cache_limit, self._note)
+            self._stack.callback(bringing.let_go)
+            brought = bringing.bring()
         except (DaskrunError, OSError) as error:
             self._stop_run(shown_text(str(error)))
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from daskrun.script.environments.packages import needs
 from daskrun.script.node_spec import EnvironmentSpec, InputPlace, Limits, NodeSpec, RunCopy
 from daskrun.script.process_spec import ProcessSpec, ScriptFile, ScriptOutput
 from daskrun.script.wire import encode
+from daskrun.storage.trees import digest_of_tree, tree_of
 from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ def node_spec(
         log_limit=LOG_LIMIT,
         usage_interval=settings.resource_monitor_interval,
         fetch_limit=FETCH_LIMIT,
+        cache_limit=settings.node_cache_limit,
     )
 
 
@@ -94,6 +97,7 @@ def _process_spec(request: StepRequest, parts: str) -> ProcessSpec:
             output_dir=_shown_output(request),
             script_dir=str(Path(script.shown_as).parent),
             logging_level=settings.logging_level,
+            cache_limit=settings.node_cache_limit,
         ),
         inputs=encode(request.plan.inputs),
         sink=sink_reference(settings),
@@ -125,9 +129,16 @@ def _run_copy(request: StepRequest) -> RunCopy | None:
         request.kept_at,
         request.kept_options,
         str(request.run_folder),
+        _code_digest(request.script.snapshot),
         request.resumed,
         request.intervals.log_interval,
     )
+
+
+@lru_cache(maxsize=8)
+def _code_digest(snapshot: Path) -> str:
+    """Digest the code of a run, which never changes."""
+    return digest_of_tree(tree_of(snapshot))
 
 
 def _environment(request: StepRequest) -> EnvironmentSpec | None:

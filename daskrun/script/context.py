@@ -24,6 +24,10 @@ class ScriptContext:
     """What fsspec needs to open that; may hold secrets."""
     models: Mapping[str, Mapping[str, str]] | None = None
     """Path or URL of each version of each model, by name; None where no model is known."""
+    model_digests: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the files of models behind URLs, by name and version such as ``mnist:1``."""
+    cache_limit: int = 0
+    """Bytes that the machine keeps for later runs."""
     input_datasets: Mapping[str, Any] = field(default_factory=dict)
     """Paths or URLs by name."""
     tables: Collection[str] = ()

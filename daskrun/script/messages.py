@@ -132,6 +132,7 @@ class BringSideInputs(NamedTuple):
     side_inputs: Mapping[str, SideInputSpec]
     folder: str
     run_id: str
+    cache_limit: int
 
 
 class BroughtSoFar(NamedTuple):
@@ -145,6 +146,8 @@ class Brought(NamedTuple):
     """All side inputs are here; their paths by name."""
 
     paths: Mapping[str, str]
+    locks: Sequence[str] = ()
+    """Those of cache entries that they are in."""
 
 
 class FilesPut(NamedTuple):

@@ -6,16 +6,18 @@ import contextlib
 import fcntl
 import glob
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 from daskrun.script import reaper
+from daskrun.storage.folders import remove_tree
 from daskrun.storage.own_folders import make_own, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Set
     from pathlib import Path
 
+ELSEWHERE = "elsewhere"
+"""In a node folder: links to folders that are to go with it."""
 INLINE = "inline"
 """The node of an inline run, in this process."""
 
@@ -38,11 +40,21 @@ def claim(folder: Path) -> int:
     return fd
 
 
+def remove(folder: Path) -> None:
+    """Remove a node folder, and what its processes have begun to fetch elsewhere."""
+    with contextlib.suppress(OSError):
+        for link in (folder / ELSEWHERE).iterdir():
+            place = link.readlink()
+            if place.name == link.name:  # of ours, see ContentCache.get
+                remove_tree(place)
+    remove_tree(folder)
+
+
 def clear_inline(run_ids: Set[str]) -> None:
     """Remove what inline runs of this process have, which ends before it can do so itself."""
     for run_id in run_ids:
         for folder in base_folder().glob(f"{glob.escape(run_id)}-{INLINE}-*"):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
 
 
 def left(base: Path) -> list[Path]:
@@ -69,7 +81,7 @@ def clear_leftovers(base: Path) -> list[str]:
 def clear(folder: Path) -> None:
     """End every process of a node folder and remove it."""
     reaper.kill_all(lambda: reaper.marked(reaper.MARK, str(folder)))
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
 
 
 def _is_left(folder: Path) -> bool:

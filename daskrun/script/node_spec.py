@@ -56,7 +56,7 @@ class SideInputSpec:
     there: bool
     """Whether the script can have it where it is."""
     copy: bool
-    """Whether it needs a copy and no link."""
+    """Whether the script may write to it: it needs a copy and no link."""
     path: str | None
     """Where it shall be on the node; None: anywhere."""
 
@@ -83,6 +83,8 @@ class RunCopy:
     options: Mapping[str, Any] = field(repr=False)
     folder: str
     """The driver's."""
+    code: str
+    """Digest of the code in its snapshot, as :func:`~daskrun.storage.trees.digest_of_tree`."""
     resumed: bool
     log_interval: float
     """Seconds between two times that its logs are put there."""
@@ -125,6 +127,8 @@ class NodeSpec:
     """Seconds between two notes of what is used; 0: none."""
     fetch_limit: int
     """Bytes of remote files that the node holds ahead of need."""
+    cache_limit: int
+    """Bytes that the machine keeps for later runs."""
     folder: str = ""
     """The node's own folder; set where that is."""
     parent: int = 0

@@ -32,7 +32,7 @@ from daskrun.script.process_spec import ProcessSpec, ScriptFile
 from daskrun.storage.folders import user_path
 from daskrun.storage.urls import is_url
 from daskrun.testing.given import SUBJECT, Given, given
-from daskrun.workspace.models.model import model_paths
+from daskrun.workspace.models.model import models_told
 from daskrun.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def _models(
     ]
     if problems:
         raise SettingsError(SUBJECT, problems)
-    found = model_paths(workspace) if workspace else {}
+    found = models_told(workspace)["models"] if workspace else {}
     return found | {name: {"1": str(path)} for name, path in paths.items()}
 
 

@@ -409,6 +409,83 @@ def test_files_on_s3_are_copied_once_for_a_node(ws, bucket, cloud, target):
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
 
 
+WRITES = """
+import json, os, sys
+from pathlib import Path
+
+def run(mini_batch):
+    rows = []
+    for path in sys.argv[1:]:
+        file = Path(path)
+        rows.append([file.read_text(), file.stat().st_mode & 0o222])
+        if rows[-1][1] or os.geteuid() == 0:
+            file.chmod(0o644)
+            file.write_text("spoilt")
+    return [json.dumps(rows)]
+"""
+
+
+def fetches(bucket):
+    return [each.path for each in bucket.asked("GET") if each.path.endswith(".bin")]
+
+
+@pytest.mark.slow
+@TARGETS
+def test_later_runs_fetch_nothing_that_is_as_it_was(ws, bucket, cloud, target):
+    for name in ("a", "b"):
+        bucket.put(f"store/{name}.bin", name.encode())
+    Path("writes.py").write_text(WRITES)
+    seen = []
+    for number in range(4):
+        a, b = (Dataset.File.from_files(cloud.path(f"{n}.bin")).as_named_input(n) for n in "ab")
+        step = make_step(
+            [a, b.as_download()],
+            [a, b],
+            target,
+            inputs=[Dataset.File.from_files("files/a.txt")],
+            script="writes.py",
+        )
+        [[left, right]] = rows_of(run_of(ws, step))
+        seen.append((left[0], right[0], bool(left[1]), bool(right[1]), len(fetches(bucket))))
+        if number == 2:
+            bucket.put("store/b.bin", b"c")
+    # root may write what nobody may: that is noticed, and the one file is fetched anew
+    again = 1 if os.geteuid() == 0 else 0
+    assert seen == [
+        ("a", "b", False, True, 2),
+        ("a", "b", False, True, 2 + again),
+        ("a", "b", False, True, 2 + 2 * again),
+        ("a", "c", False, True, 3 + 3 * again),
+    ]
+
+
+@pytest.mark.slow
+@TARGETS
+@pytest.mark.parametrize("limit", [0, 1])
+def test_what_is_not_kept_is_fetched_for_each_run(ws, bucket, cloud, target, limit):
+    bucket.put("store/a.bin", b"12345")
+    a = Dataset.File.from_files(cloud.path("a.bin")).as_named_input("lookup")
+    for _ in range(2):
+        settings = {"node_cache_limit": limit}
+        found = seen(ws, [a], [a], target, settings=settings)
+        assert list(found["files"].values()) == ["12345"]
+    assert len(fetches(bucket)) == 2
+
+
+@pytest.mark.slow
+def test_that_a_cache_can_not_be_used_is_told_once(ws, bucket, cloud, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DASKRUN_CACHE", str(tmp_path / "file" / "cache"))
+    bucket.put("store/a.bin", b"12345")
+    a = Dataset.File.from_files(cloud.path("a.bin")).as_named_input("lookup")
+    run = run_of(ws, make_step([a], [a], None))
+    assert {text for row in rows_of(run) for text in row["files"].values()} == {"12345"}
+    [step] = run.get_steps()
+    logs = step.get_details_with_logs()["logFiles"]
+    [events] = (text for name, text in logs.items() if name.endswith("sys/events.jsonl"))
+    assert events.count("side input 'lookup' is not kept for later runs: ") == 1
+
+
 @pytest.mark.slow
 @TARGETS
 def test_what_a_store_does_not_give_ends_the_run_and_is_named(ws, bucket, cloud, target):
@@ -449,7 +526,7 @@ def cluster(forks, own_temporary_folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_each_node_of_a_cluster_has_them_once(ws, bucket, cloud, cluster):
+def test_the_nodes_of_a_machine_fetch_them_once(ws, bucket, cloud, cluster):
     for _ in range(2):
         cluster.add_worker()
     for name, text in ALL.items():
@@ -466,7 +543,7 @@ def test_each_node_of_a_cluster_has_them_once(ws, bucket, cloud, cluster):
         assert far == ALL
         assert near == {"names.txt": ALL["names.txt"]}
     gets = [each.path for each in bucket.asked("GET", "store/lookup/names.txt")]
-    assert len(gets) == 2
+    assert len(gets) == 1
 
 
 def test_what_is_an_input_and_a_side_input_has_the_path_of_the_side_input(ws):

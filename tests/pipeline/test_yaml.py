@@ -20,7 +20,7 @@ from daskrun import (
     StorageError,
     Workspace,
 )
-from daskrun.pipeline.steps.config import MAY_BE_PARAMETERS
+from daskrun.pipeline.steps.config_problems import MAY_BE_PARAMETERS
 
 FIELDS = fields(ParallelRunConfig)
 NEEDED = {"entry_script": "score.py", "error_threshold": 10, "output_action": "append_row"}
@@ -66,6 +66,7 @@ VALUES = {
     "scheduler_timeout": 109,
     "progress_update_timeout": 105,
     "process_memory_limit": "2GB",
+    "node_cache_limit": "5GB",
     "retry_delay": 0.5,
     "resource_monitor_interval": 15,
     "straggler_backups": False,

@@ -16,7 +16,7 @@ from daskrun.script.node_folders import base_folder
 from daskrun.script.node_paths import located
 from daskrun.script.node_spec import InputPlace, Limits, NodeSpec, SideInputSpec
 from daskrun.script.process_spec import ProcessSpec, ScriptFile, ScriptOutput
-from daskrun.script.side_inputs.bring import bring_here
+from daskrun.script.side_inputs.bring import Bringing
 from daskrun.script.side_inputs.location import take_away
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
@@ -43,6 +43,10 @@ def node(name="run-node000-abc"):
     folder = base_folder() / name
     folder.mkdir(parents=True)
     return folder
+
+
+def bring_here(described, folder, run_id):
+    return Bringing(described, folder, run_id).bring()
 
 
 def contents(folder):
@@ -153,6 +157,7 @@ def test_paths_are_put_in_where_the_script_looks(monkeypatch):
         log_limit=1,
         usage_interval=0,
         fetch_limit=1,
+        cache_limit=0,
         folder="/node",
     )
     made = located(spec, {"taken": "/taken", "asked": "/asked"})

@@ -15,8 +15,8 @@ from daskrun.engine.dask.local_cluster import end_silence, silence, start_cluste
 from daskrun.script import node_folders
 from daskrun.script.environments import build
 from daskrun.storage import own_folders
+from daskrun.storage.content_cache import open_cache
 from daskrun.storage.own_folders import TRUSTED, exchangeable, temporary_folder
-from daskrun.workspace.models import model
 
 USUAL = f"daskrun-{own_folders._own_name()}"
 
@@ -151,10 +151,8 @@ def test_a_cache_that_another_user_could_fill_is_not_used(shared, monkeypatch, v
 def test_a_cache_below_a_folder_of_another_user_is_not_used(shared, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared / "theirs"))
     make("theirs", shared / "theirs")
-    brought = {}
-    monkeypatch.setattr(model, "bring_whole", lambda _, name, to: brought.update({name: to}))
-    model._brought("s3://bucket/ws/models_files/m/1/weights", {"anon": True})
-    assert brought["weights"].is_relative_to(shared / USUAL)
+    monkeypatch.delenv("DASKRUN_CACHE")
+    assert open_cache(1).folder.is_relative_to(shared / USUAL)
     assert [*(shared / "theirs").iterdir()] == []
 
 

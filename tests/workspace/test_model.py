@@ -7,7 +7,7 @@ import pytest
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError, WorkspaceError
 from daskrun.script import context
 from daskrun.workspace.models import model_files
-from daskrun.workspace.models.model import Model, model_paths
+from daskrun.workspace.models.model import Model, models_told
 from daskrun.workspace.workspace import Workspace
 
 
@@ -46,7 +46,10 @@ def test_versions_of_a_folder_and_a_file(ws, folder, tmp_path):
     assert Model(ws, "mnist").version == 2
     assert [model.id for model in Model.list(ws)] == ["mnist:2", "mnist:1"]
     assert list(ws.models) == ["mnist"]
-    assert model_paths(ws) == {"mnist": {"1": str(first.path), "2": str(second.path)}}
+    assert models_told(ws) == {
+        "models": {"mnist": {"1": str(first.path), "2": str(second.path)}},
+        "model_digests": {},
+    }
 
 
 def digest(ws, path):

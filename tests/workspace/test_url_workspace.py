@@ -20,7 +20,7 @@ from daskrun import (
 )
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError, WorkspaceError
 from daskrun.storage.s3 import S3Folder
-from daskrun.workspace.models import model as model_file
+from daskrun.workspace.models import fetched
 from daskrun.workspace.run_folders import working_copy
 
 
@@ -104,10 +104,13 @@ def test_what_may_be_executed_of_a_model_may_be_elsewhere_too(bucket, ws, tmp_pa
         Model.register(ws, tmp_path / name, name)
     working_copy.remove_copies()
     again = Workspace(ws.location, storage_options=bucket.options)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("DASKRUN_CACHE", str(tmp_path / "cache"))
     for name in ("tools", "single"):
-        url = f"{ws.location}/{Model(again, name)._place}"
-        for path in (Model(again, name).path, model_file._brought(url, bucket.options)):
+        url, own = f"{ws.location}/{Model(again, name)._place}", tmp_path / "own"
+        for limit in (0, 10**6):
+            (own / str(limit)).mkdir(parents=True, exist_ok=True)
+            path = fetched.fetched(f"{url}", "", bucket.options, limit, own / str(limit))
+            fetched._used.clear()
             files = [path] if path.is_file() else list(path.rglob("*"))
             may = {each.name for each in files if each.is_file() and os.access(each, os.X_OK)}
             assert may == ({"single"} if name == "single" else {"tool"})

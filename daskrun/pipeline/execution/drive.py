@@ -23,7 +23,7 @@ from daskrun.pipeline.execution.state import LiveState, ProgressKeeper
 from daskrun.pipeline.records import changes, processed, step_spec
 from daskrun.pipeline.records.cancel import CancelWatch
 from daskrun.pipeline.records.run_output import register
-from daskrun.workspace.models.model import model_paths
+from daskrun.workspace.models.model import models_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,7 +76,7 @@ class StepToRun:
         made = self.spec
         if made.after and not self.begun:
             # The steps before it may have registered some.
-            made = replace(made, context={**made.context, "models": model_paths(workspace)})
+            made = replace(made, context={**made.context, **models_told(workspace)})
             made.keep(self.folder, workspace)
         try:
             plan = self.plan or processed.as_begun(made.plan(), self.folder)

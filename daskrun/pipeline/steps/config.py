@@ -7,15 +7,14 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import original_keywords
-from daskrun.core.settings import Trait, resolve_settings, settings_with
+from daskrun.core.settings import resolve_settings
 from daskrun.errors import SettingsError
 from daskrun.output.sinks.registry import format_of, reference_of
 from daskrun.pipeline.steps.compute_target import inline_note
+from daskrun.pipeline.steps.config_problems import own_problems
 from daskrun.pipeline.steps.function_script import PREFIX, script_of
 from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
 from daskrun.shown.html import table_html
-from daskrun.workspace.compute.targets import ComputeTarget
-from daskrun.workspace.environments.environment import Environment
 
 if TYPE_CHECKING:
     import os
@@ -24,9 +23,10 @@ if TYPE_CHECKING:
     from daskrun.core.settings import RunSettings
     from daskrun.output.sinks.sink import Sink
     from daskrun.pipeline.steps.parameter import ParameterValues
+    from daskrun.workspace.compute.targets import ComputeTarget
+    from daskrun.workspace.environments.environment import Environment
     from daskrun.workspace.workspace import Workspace
 
-MAY_BE_PARAMETERS = settings_with(Trait.PARAMETER)
 NOT_SETTINGS = ("environment", "compute_target", "description")
 SUBJECT = "ParallelRunConfig"
 
@@ -124,6 +124,8 @@ class ParallelRunConfig:
     process_memory_limit
         Size, such as ``"2GB"``, at which a script process is killed; None: no limit, in a container
         0.9 × its limit ÷ processes.
+    node_cache_limit
+        How much a machine keeps for later runs of what they bring there; 0: nothing.
     retry_delay
         Wait before a second try, doubled for each further one, at most 10 s.
     resource_monitor_interval
@@ -189,6 +191,7 @@ class ParallelRunConfig:
     scheduler_timeout: float = 300
     progress_update_timeout: float | None = None
     process_memory_limit: int | str | None = None
+    node_cache_limit: int | str = "20GB"
     retry_delay: float = 0.1
     resource_monitor_interval: float = 30
     straggler_backups: bool = True
@@ -289,7 +292,7 @@ class ParallelRunConfig:
         ``extra`` are settings that come from elsewhere: the step's arguments, the settings file.
         SettingsError has every problem there is.
         """
-        problems = self._own_problems()
+        problems = own_problems(self)
         sink = self._sink(problems)
         values = {
             name: resolve_value(value, given)
@@ -339,62 +342,4 @@ class ParallelRunConfig:
         found = self.environment.notes(inline=inline) if self.environment is not None else []
         if inline and self.python_executable is not None:
             found.append(inline_note([f"python_executable={str(self.python_executable)!r}"]))
-        return found
-
-    def _own_problems(self) -> list[str]:
-        """Check what is no setting of the run itself."""
-        problems = [
-            f"{name}={value!r} can't be a PipelineParameter. Write its value; those "
-            f"that can be are {', '.join(MAY_BE_PARAMETERS)}."
-            for name, value in self._values().items()
-            if isinstance(value, PipelineParameter) and name not in MAY_BE_PARAMETERS
-        ]
-        checks = (
-            ("environment", Environment, "environment=Environment(name='batch_environment')"),
-            ("compute_target", (ComputeTarget, str), "compute_target=ws.compute_targets['cpu']"),
-            ("description", str, "description='some text'"),
-        )
-        for name, kind, example in checks:
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, kind):
-                problems.append(
-                    f"{name}={value!r} is of type {type(value).__name__}. Write {example}."
-                )
-        if isinstance(self.environment, Environment):
-            problems += self._environment_problems(self.environment)
-        if self.partition_keys is not None and self.mini_batch_size is not None:
-            problems.append(
-                f"partition_keys={self.partition_keys!r} and "
-                f"mini_batch_size={self.mini_batch_size!r} both say what a mini-batch is. Give one "
-                "of them."
-            )
-        if self.partition_by is not None:
-            problems += [
-                f"partition_by={self.partition_by!r} and {name}={getattr(self, name)!r} both say "
-                "what a mini-batch is. Give one of them."
-                for name in ("mini_batch_size", "partition_keys")
-                if getattr(self, name) is not None
-            ]
-        if PREFIX in str(self.entry_script) and self.source_directory is not None:
-            problems.append(
-                f"source_directory={str(self.source_directory)!r} and a function as entry_script: "
-                "it is stored with what it uses. Leave source_directory out, or name a file in it."
-            )
-        if self.append_row_format not in (None, "text") and self.output_action == "summary_only":
-            problems.append(
-                f"append_row_format={self.append_row_format!r} with output_action='summary_only': "
-                "no rows are appended. Leave append_row_format out, or write "
-                "output_action='append_row'."
-            )
-        return problems
-
-    def _environment_problems(self, environment: Environment) -> list[str]:
-        found = environment.problems()
-        if not found and self.python_executable is not None:
-            says = environment.interpreter or ", ".join(environment.requirements)
-            if says:
-                found.append(
-                    f"python_executable={str(self.python_executable)!r} and environment "
-                    f"{environment.name!r} ({says}) both say which Python is used. Give one."
-                )
         return found

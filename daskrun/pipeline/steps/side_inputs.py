@@ -149,7 +149,7 @@ def _description(side: SideInput) -> SideInputSpec:
         table=zlib.compress(listing.table.to_bytes(), LEVEL),
         file=file,
         there=exact and in_place,
-        copy=side.mode == "download" or listing.remote,
+        copy=side.mode == "download",
         path=side.path_on_compute,
     )
 

@@ -25,7 +25,7 @@ from daskrun.pipeline.steps.inputs import Input, make_plan, stored
 from daskrun.pipeline.steps.outputs import PendingOutput
 from daskrun.pipeline.steps.side_inputs import stored_sides
 from daskrun.shown.url_secrets import shown_text
-from daskrun.workspace.models.model import model_paths
+from daskrun.workspace.models.model import models_told
 from daskrun.workspace.run_folders.run_folder import SNAPSHOT
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class PreparedStep:
             "run_id": run.id,
             "pipeline_run_id": pipeline_run_id,
             "step_name": self.step.name,
-            "models": model_paths(self.workspace),
+            **models_told(self.workspace),
         }
         return StepSpec(
             step=self.step.name,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import shutil
 import signal
 import socket
 import sys
@@ -31,6 +30,7 @@ from daskrun.script.keeper.preparation import FIRST_WORD, LONGEST_SILENCE
 from daskrun.script.keeper.preparing import Preparations
 from daskrun.script.keeper.script_process import STOPPED_SHUTDOWN, ScriptProcess
 from daskrun.script.keeper.spawn import Spawner
+from daskrun.script.node_folders import remove
 from daskrun.script.side_inputs.location import take_away
 from daskrun.script.status_block import Phase
 from daskrun.script.wire import Unpacker, pack
@@ -124,7 +124,7 @@ class Keeper:
             self._preparations.end()
             reaper.kill_all(lambda: reaper.descendants(os.getpid()))
             reaper.kill_all(lambda: reaper.marked(reaper.MARK, str(folder)))
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
             take_away(spec.side_inputs, folder, spec.run_id)
 
     def _start(self) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from daskrun.core.typing import override
 from daskrun.script.keeper.child import Child, log_of
 from daskrun.script.keeper.preparation import Preparation
-from daskrun.script.messages import BringSideInputs, Brought, BroughtSoFar, Unprepared
+from daskrun.script.messages import BringSideInputs, Brought, BroughtSoFar, Notice, Unprepared
+from daskrun.storage.cache_entries import hold
 
 if TYPE_CHECKING:
     from daskrun.script.node_spec import NodeSpec
@@ -21,14 +22,18 @@ class SideInputs(Preparation):
         self._names = ", ".join(map(repr, rest))
         self._node = spec.node
         self._so_far = BroughtSoFar(0, 0)
-        told = BringSideInputs(rest, spec.folder, spec.run_id)
+        told = BringSideInputs(rest, spec.folder, spec.run_id, spec.cache_limit)
         child = Child(spec, "side_inputs.bring", log_of(spec, "side_inputs.txt"), told)
         super().__init__(child, limit=spec.limits.load)
 
     @override
     def heard(self, message: object, now: float) -> list[object]:
         if isinstance(message, Brought):
+            for lock in message.locks:  # while the child has it, and for the life of this process
+                hold(lock)
             return [message]
+        if isinstance(message, Notice):
+            return [Notice(f"{self._node}: {message.text}")]
         if isinstance(message, Unprepared):
             return [Unprepared(f"{message.reason} (on {self._node})")]
         if isinstance(message, BroughtSoFar) and message != self._so_far:

@@ -21,6 +21,10 @@ LACKING = (
     "such as Environment.from_pip_requirements('scoring', 'requirements.txt'); a module of your "
     "own goes beside the script, or into source_directory."
 )
+KEPT = (
+    ". This machine keeps the file for all runs, so nobody may write it. Give the side input "
+    "as_download(), which is a copy, or copy the file to the working directory."
+)
 SAID = 2048
 """Bytes of stderr that are shown of a script that ends by ``SystemExit``."""
 LAST_WORDS = 200
@@ -37,10 +41,20 @@ def hints_of(error: BaseException, script: ScriptFile) -> tuple[str, str]:
     if isinstance(error, FileNotFoundError):
         hint = _of_working_dir(error.filename, script)
         return hint, hint and f"{hint[2:]}\n"
+    if isinstance(error, PermissionError) and _is_kept(error.filename):
+        return KEPT, f"{KEPT[2:]}\n"
     if type(error) is ModuleNotFoundError and error.name:
         hint = LACKING if _is_foreign(error.name) else ""
         return hint, hint and f"{hint[2:]}\n"
     return "", ""
+
+
+def _is_kept(name: object) -> bool:
+    """Return whether a file is one that the machine keeps for later runs."""
+    if not isinstance(name, str):
+        return False
+    kept = "/content/entries/"  # see ContentCache
+    return kept in os.path.realpath(name)
 
 
 def _is_foreign(module: str) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +18,14 @@ from typing import TYPE_CHECKING
 from daskrun.data.paths import PathTable, local_copies
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DaskrunError, DatasetError
-from daskrun.script.messages import BringSideInputs, Brought, BroughtSoFar, Unprepared
-from daskrun.script.node_folders import base_folder
+from daskrun.script.messages import BringSideInputs, Brought, BroughtSoFar, Notice, Unprepared
+from daskrun.script.node_folders import ELSEWHERE, base_folder
 from daskrun.script.side_inputs.location import FOLDER, in_place, is_absolute, link_at, with_file
 from daskrun.script.wire import pack, told_first, write_all
 from daskrun.shown.url_secrets import shown_text
+from daskrun.storage.content_cache import NotKeptError, open_cache
 from daskrun.storage.retry import retry
-from daskrun.storage.urls import secrets_of
+from daskrun.storage.urls import secrets_of, store_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from daskrun.data.remote_files import RemoteFolder
     from daskrun.script.node_spec import SideInputSpec
     from daskrun.script.side_inputs.location import Described
+    from daskrun.storage.cache_entries import Entry
 
 THREADS = 8
 """Files on their way at a time: enough to hide round trips of tens of milliseconds."""
@@ -53,25 +57,30 @@ class _File:
     """As it was listed; -1 unknown."""
 
 
-def bring_here(described: Described, folder: Path, run_id: str) -> dict[str, str]:
-    """Bring side inputs to this node, in this thread, and return their paths.
-
-    Raises
-    ------
-    DaskrunError
-        One can't be had; it is named, with the file and the reason.
-    """
-    rest = {name: side for name, side in described.items() if not side.there}
-    return {**in_place(described), **(Bringing(rest, folder, run_id).bring() if rest else {})}
-
-
 class Bringing:
-    """Side inputs on their way to a node."""
+    """Side inputs on their way to a node.
 
-    def __init__(self, described: Described, folder: Path, run_id: str) -> None:
-        self._described = described
+    What comes from URLs is kept for other nodes and runs on this machine, up to ``cache_limit``
+    bytes; ``say`` is told where that can't be.
+    """
+
+    def __init__(
+        self,
+        described: Described,
+        folder: Path,
+        run_id: str,
+        cache_limit: int = 0,
+        say: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self._there = in_place(described)
+        self._described = {name: side for name, side in described.items() if not side.there}
+        self._node_folder = folder
         self._folder = folder / FOLDER
         self._run_id = run_id
+        self._cache_limit = cache_limit
+        self._say = say
+        self.entries: list[Entry] = []
+        """Of the cache: what scripts find there."""
         self._lock = threading.Lock()
         self._roots: dict[str, RemoteFolder] = {}
         self._made: set[str] = set()
@@ -82,12 +91,85 @@ class Bringing:
         self._over = False
 
     def bring(self, tell: Callable[[BroughtSoFar], None] | None = None) -> dict[str, str]:
-        """Bring all of them, and return their paths.
+        """Bring all of them, in this thread, and return their paths.
 
         ``tell`` is called a few times a second with what is here.
+
+        Raises
+        ------
+        DaskrunError
+            One can't be had; it is named, with the file and the reason.
         """
-        files = list(self._wanted())
-        self._check_room(files)
+        for name, side in self._described.items():
+            if side.remote and self._cache_limit:
+                self._described[name] = self._kept(name, side, tell)
+        files = [
+            file
+            for name in self._described
+            for file in self._wanted(name, f"{self._folder / name}.partial")
+        ]
+        if files:
+            self._check_room(files)
+            self._bring_all(files, tell)
+        settled = {name: self._settle(name, side) for name, side in self._described.items()}
+        return {**self._there, **settled}
+
+    def let_go(self) -> None:
+        """Have the cache remove what was used, when it needs the room."""
+        while self.entries:
+            self.entries.pop().close()
+
+    def _kept(
+        self, name: str, side: SideInputSpec, tell: Callable[[BroughtSoFar], None] | None
+    ) -> SideInputSpec:
+        """Have the files of a side input in the cache, and return it as one of that folder.
+
+        As it is where the cache can't be used, or the store doesn't tell versions apart.
+        """
+        table = self._table(name)
+        if (versions := self._versions(name, table)) is None:
+            return side
+
+        def fetch(folder: Path) -> None:
+            self._bring_all(list(self._wanted(name, str(folder))), tell)
+            if self._versions(name, table) != versions:
+                raise DatasetError(
+                    f"side input {name!r}: what is at {shown_url(side.root)!r} has changed while "
+                    "it was copied. Submit the pipeline again."
+                )
+
+        def waiting(nbytes: int) -> None:
+            if tell is not None:
+                tell(BroughtSoFar(0, nbytes))
+
+        told = ["side input", shown_url(side.root), store_of(side.options), *versions.items()]
+        try:
+            entry = open_cache(self._cache_limit, self._say).get(
+                json.dumps(told),
+                lambda: sum(max(0, size) for size in table.sizes),
+                fetch,
+                waiting=waiting,
+                aside=self._node_folder / ELSEWHERE,
+            )
+        except NotKeptError as error:
+            self._say(f"side input {name!r} is not kept for later runs: {error}")
+            return side
+        self.entries.append(entry)
+        with _named(name):
+            for inside, size in zip(table, table.sizes, strict=True):
+                here = Path(f"{entry.path}/{inside}").stat().st_size
+                _check_size(_source(side, inside), size, here)
+        return replace(side, root=str(entry.path), remote=False)
+
+    def _versions(self, name: str, table: PathTable) -> dict[str, str] | None:
+        """Return which version there is of each file; None where that can't be told."""
+        try:
+            found = self._root(name).versions(list(dict.fromkeys(table)))
+        except Exception:  # noqa: BLE001  (a file system's own; to fetch them has it told)
+            return None
+        return found if all(found.values()) else None
+
+    def _bring_all(self, files: list[_File], tell: Callable[[BroughtSoFar], None] | None) -> None:
         queue = iter(files)
         threads = [
             threading.Thread(target=self._work, args=(queue,), daemon=True)
@@ -101,26 +183,31 @@ class Bringing:
                     each.join(LOOK_EVERY)
                     if tell is not None:
                         tell(self._so_far())
-        finally:
+        except BaseException:
             self._over = True
-        if self._error is not None:
-            raise self._error
-        return {name: self._settle(name, side) for name, side in self._described.items()}
+            raise
+        error, self._error = self._error, None
+        if error is not None:
+            self._under_way.clear()
+            raise error
 
-    def _wanted(self) -> Iterator[_File]:
-        for name, side in self._described.items():
-            table = PathTable.from_bytes(zlib.decompress(side.table))
-            with _named(name):
-                copies = local_copies(f"{self._folder / name}.partial", table)
-            sizes = dict(zip(table, table.sizes, strict=True))
-            for inside, target in copies.items():
-                source = _source(side, inside)
-                yield _File(name, source, inside, target, sizes[inside])
+    def _table(self, name: str) -> PathTable:
+        return PathTable.from_bytes(zlib.decompress(self._described[name].table))
+
+    def _wanted(self, name: str, folder: str) -> Iterator[_File]:
+        table, side = self._table(name), self._described[name]
+        with _named(name):
+            copies = local_copies(folder, table)
+        sizes = dict(zip(table, table.sizes, strict=True))
+        for inside, target in copies.items():
+            source = _source(side, inside)
+            yield _File(name, source, inside, target, sizes[inside])
 
     def _check_room(self, files: list[_File]) -> None:
         """Check that what is copied leaves room on the disk for all else."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        copied = [each for each in files if self._described[each.side].copy]
+        sides = self._described
+        copied = [each for each in files if sides[each.side].copy or sides[each.side].remote]
         needed = sum(max(0, each.size) for each in copied)
         disk = shutil.disk_usage(self._folder)
         if needed > disk.free - FREE * disk.total:
@@ -153,7 +240,7 @@ class Bringing:
         """Link or copy one file; give how many bytes that took."""
         side = self._described[file.side]
         self._make_folder(str(Path(file.target).parent))
-        if not side.copy:
+        if not (side.copy or side.remote):
             Path(file.target).symlink_to(file.source)
             return 0
         copy: Callable[[], object] = partial(shutil.copyfile, file.source, file.target)
@@ -167,11 +254,7 @@ class Bringing:
             tries=1,
         )
         size = Path(file.target).stat().st_size
-        if file.size not in (-1, size):
-            raise DatasetError(
-                f"{shown_url(file.source)!r} had {file.size:,} bytes when it was listed and has "
-                f"{size:,} now. Submit the pipeline again."
-            )
+        _check_size(file.source, file.size, size)
         return size
 
     def _make_folder(self, folder: str) -> None:
@@ -223,6 +306,14 @@ def _named(name: str) -> Iterator[None]:
         raise DatasetError(f"side input {name!r}: {type(error).__name__}: {error}") from error
 
 
+def _check_size(source: str, listed: int, size: int) -> None:
+    if listed not in (-1, size):
+        raise DatasetError(
+            f"{shown_url(source)!r} had {listed:,} bytes when it was listed and has {size:,} now. "
+            "Submit the pipeline again."
+        )
+
+
 def _source(side: SideInputSpec, name: str) -> str:
     if side.remote:
         from daskrun.data.remote_files import join_url
@@ -248,8 +339,17 @@ def main() -> None:
             write_all(out, pack(message))
 
     try:
-        bringing = Bringing(told.side_inputs, Path(told.folder), told.run_id)
-        tell(Brought(bringing.bring(tell)))
+        bringing = Bringing(
+            told.side_inputs,
+            Path(told.folder),
+            told.run_id,
+            told.cache_limit,
+            lambda text: tell(Notice(text)),
+        )
+        paths = bringing.bring(tell)
+        tell(Brought(paths, [str(each.lock) for each in bringing.entries]))
     except Exception as error:  # noqa: BLE001  (the keeper tells it)
         text = str(error) if isinstance(error, DaskrunError) else f"{type(error).__name__}: {error}"
         tell(Unprepared(shown_text(text)))
+    else:
+        signal.pause()  # until the keeper, which ends this process, has the entries for itself

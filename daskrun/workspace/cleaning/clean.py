@@ -111,6 +111,7 @@ def find(workspace: Home, older_than_days: float, runs: bool) -> CleanupPlan:
         except (DaskrunError, OSError) as error:
             troubles.append(f"run {run_id}: {error}")
     items += orphans.node_folders(now)
+    items += orphans.kept_content(now, days)
     site = workspace.site
     if isinstance(site, UrlSite):
         for find_some in (

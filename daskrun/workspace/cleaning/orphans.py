@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
 from daskrun.script.node_folders import base_folder, clear_left, left
+from daskrun.storage.content_cache import NotKeptError, open_cache
+from daskrun.storage.folders import size_of
 from daskrun.storage.lease import Lease
 from daskrun.workspace.cleaning.removable import DAY, Removable
 from daskrun.workspace.layout import MODEL_FILES, MODELS, PIPELINES, RUNS
-from daskrun.workspace.run_folders.run_folder import MANIFEST, RunFolder, size_of
+from daskrun.workspace.run_folders.run_folder import MANIFEST, RunFolder
 from daskrun.workspace.run_folders.working_copy import NAME as COPY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from daskrun.storage.content_cache import ContentCache
     from daskrun.storage.records import Records
     from daskrun.storage.url_folder import UrlFolder
     from daskrun.workspace.run_folders.working_copy import WorkingCopy
@@ -48,6 +51,17 @@ def node_folders(now: float) -> list[Removable]:
             last = folder.stat().st_mtime
             found.append(_orphan(what, run, folder, now - last, partial(_clear, folder)))
     return found
+
+
+def kept_content(now: float, days: float) -> Iterator[Removable]:
+    """Yield what this machine keeps for later runs and no run has used for so many days."""
+    with suppress(NotKeptError):
+        cache = open_cache(1)
+        for each in cache.kept():
+            age = (now - each.used) / DAY
+            if age >= days:
+                free, place = partial(_drop, cache, each.id), str(cache.folder)
+                yield Removable("kept for later runs", "", "", age, each.nbytes, place, free)
 
 
 def half_made(workspace: Path, now: float) -> list[Removable]:
@@ -165,6 +179,11 @@ def _clear(folder: Path) -> None:
     clear_left(folder)
     if folder.exists():
         raise StorageError("it can't be removed whole")
+
+
+def _drop(cache: ContentCache, name: str) -> None:
+    if not cache.remove(name):
+        raise StorageError("it is in use")
 
 
 def _remove(path: Path) -> None:

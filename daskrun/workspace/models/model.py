@@ -8,22 +8,21 @@ import re
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
+from daskrun.core.settings import RunSettings
 from daskrun.core.tags import has_tags, tag_problems, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError, WorkspaceError
 from daskrun.script import context
+from daskrun.script.reaper import MARK
 from daskrun.storage.folders import user_path
-from daskrun.storage.mirror import bring_whole
-from daskrun.storage.own_folders import safe_folder
 from daskrun.storage.records import as_number, each_readable
 from daskrun.storage.safe_names import is_plain
-from daskrun.storage.stores import open_url_folder
 from daskrun.storage.urls import is_url
 from daskrun.workspace.layout import MODEL_FILES, MODELS
+from daskrun.workspace.models.fetched import fetched
 from daskrun.workspace.models.model_files import copy_in, copy_out, sweep
 from daskrun.workspace.models.models_used import note_used
 
@@ -91,6 +90,7 @@ class Model(OriginalClass):
             note_used(self.name, workspace.records.numbers(MODELS, self.name))
         self.version, value = _record(workspace, self.name, wanted, tags)
         self._place = str(value["path"])
+        self._digest = str(value.get("digest", ""))
         self.tags: dict[str, str] = dict(value.get("tags", {}))
         self.properties: dict[str, str] = dict(value.get("properties", {}))
         self.description: str | None = value.get("description")
@@ -107,7 +107,11 @@ class Model(OriginalClass):
     @property
     def path(self) -> Path:
         """The file if a file was registered, else the folder."""
-        return self.workspace.site.file(self._checked_place())
+        site, place = self.workspace.site, self._checked_place()
+        if not is_url(site.location):
+            return site.file(place)
+        limit = RunSettings.node_cache_limit
+        return fetched(f"{site.location}/{place}", self._digest, site.options, limit, site.folder)
 
     @staticmethod
     @original_keywords
@@ -235,8 +239,13 @@ class Model(OriginalClass):
             if number is None:
                 versions = map(int, run.models.get(model_name, ()))
                 note_used(model_name, versions, only_path=True)
-            path = _path_in_run(run.models, model_name, number)
-            return path if not is_url(path) else str(_brought(path, run.workspace_options or {}))
+            version, path = _version_in_run(run.models, model_name, number)
+            if not is_url(path):
+                return path
+            digest = run.model_digests.get(f"{model_name}:{version}", "")
+            own = Path(os.environ.get(MARK) or run.working_dir)
+            options = run.workspace_options or {}
+            return str(fetched(path, digest, options, run.cache_limit, own))
         if _workspace is not None:
             return str(Model(_workspace, model_name, number).path)
         from daskrun.workspace.home import Home  # not needed in a script process
@@ -288,19 +297,24 @@ class Model(OriginalClass):
         return self._place
 
 
-def model_paths(workspace: Home) -> dict[str, dict[str, str]]:
-    """Return the path or URL of every version of every model, as script processes are told them."""
-    found: dict[str, dict[str, str]] = {}
+def models_told(workspace: Home) -> dict[str, Any]:
+    """Return what script processes are told of models: each version's path or URL, and digest."""
+    paths: dict[str, dict[str, str]] = {}
+    digests: dict[str, str] = {}
     names = workspace.records.names(MODELS)
     for model in (each for name in names for each in _versions(workspace, name)):
         with suppress(StorageError):  # as if it weren't there
             place = f"{workspace.location}/{model._checked_place()}"
-            found.setdefault(model.name, {})[str(model.version)] = place
-    return found
+            paths.setdefault(model.name, {})[str(model.version)] = place
+            if is_url(place):
+                digests[model.id] = model._digest
+    return {"models": paths, "model_digests": digests}
 
 
-def _path_in_run(models: Mapping[str, Mapping[Any, str]], name: str, version: int | None) -> str:
-    """Look a model up among those the run was told of."""
+def _version_in_run(
+    models: Mapping[str, Mapping[Any, str]], name: str, version: int | None
+) -> tuple[int, str]:
+    """Look a model up among those the run was told of; return its version and path."""
     versions = {int(number): path for number, path in models.get(name, {}).items()}
     if not versions:
         raise NameNotFoundError("model", name, sorted(models))
@@ -308,16 +322,7 @@ def _path_in_run(models: Mapping[str, Mapping[Any, str]], name: str, version: in
     if wanted not in versions:
         known = [f"{name}:{number}" for number in sorted(versions)]
         raise NameNotFoundError("model", f"{name}:{version}", known)
-    return versions[wanted]
-
-
-def _brought(url: str, options: Mapping[str, Any]) -> Path:
-    """Bring a model to this machine, where all runs of this user find it from then on."""
-    cache = safe_folder(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "daskrun"))
-    place, _, name = url.rpartition("/")
-    target = cache / "models" / blake2b(url.encode(), digest_size=16).hexdigest() / name
-    bring_whole(open_url_folder(place, options), name, target)
-    return target
+    return wanted, versions[wanted]
 
 
 def _asked(name: object, version: object, given_id: object, tags: object) -> tuple[str, int | None]:

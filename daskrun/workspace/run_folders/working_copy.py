@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from daskrun.script.node_folders import base_folder, claim, clear_left, left
+from daskrun.script.node_folders import base_folder, claim, clear_left, left, remove
 from daskrun.storage.durable import write_whole
 from daskrun.storage.folders import make_folder
 from daskrun.storage.mirror import Mirror
@@ -100,7 +99,7 @@ class WorkingCopy:
     def remove(self) -> None:
         """Remove the folder; for the end of the process."""
         if os.getpid() == self.pid:  # one that was forked has it too
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove(self.folder)
 
 
 _copies: dict[str, WorkingCopy] = {}
