@@ -216,6 +216,28 @@ def test_a_submitted_run_outlives_the_command_and_is_canceled(work):
 
 
 @pytest.mark.slow
+def test_a_run_is_submitted_to_be_driven_without_the_command(work, tmp_path_factory):
+    from clusters import Cluster  # which forks
+
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.have_workers(1)
+        options = ["--script", "score.py", "--input", "files", "-b", "1"]
+        options += ["--cluster", cluster.address]
+        started = told("submit", "--detached", *options)
+        assert started["pid"] is None
+        shown = told("watch", started["id"])
+        assert (shown["status"], shown["exit_code"]) == ("Completed", ExitCode.DONE)
+        assert "driver.txt" in told("logs", started["id"], "--names")
+        assert call("submit", "--detached", *options[:-2]).out.strip() != started["id"]
+        assert told("watch", "last")["status"] == "Completed"
+    finally:
+        cluster.close()
+    refused = call("submit", "--detached", *options[:-1], "inline", code=ExitCode.WRONG_USE)
+    assert "compute_target='inline' is this process" in refused.err
+
+
+@pytest.mark.slow
 def test_a_workspace_behind_a_url_and_a_driver_that_is_killed(work, bucket, monkeypatch):
     (work / "score.py").write_text("import time\ndef run(b):\n    time.sleep(0.1)\n    return b\n")
     for number in range(60):

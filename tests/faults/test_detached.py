@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,9 @@ from daskrun import (
     PipelineData,
     Workspace,
 )
+from daskrun.core.intervals import USUAL
+from daskrun.pipeline.execution.driver_process import PROGRAM
+from daskrun.script.node_folders import base_folder
 from daskrun.testing import account
 
 if TYPE_CHECKING:
@@ -99,9 +104,11 @@ def work(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
         config = ParallelRunConfig(**{**values, **settings})
         files = Dataset.File.from_files("files").as_named_input("files")
         step = ParallelRunStep("score", config, [files], PipelineData("scores"), allow_reuse=False)
-        return Experiment(ws, "trial").submit(Pipeline(ws, [step]), detached=True)
+        pipeline = Pipeline(made.ws, [step])
+        return Experiment(made.ws, "trial").submit(pipeline, detached=True)
 
-    return SimpleNamespace(ws=ws, path=tmp_path, gate=gate, calls=calls, submit=submit)
+    made = SimpleNamespace(ws=ws, path=tmp_path, gate=gate, calls=calls, submit=submit)
+    return made
 
 
 def done(work: SimpleNamespace) -> int:
@@ -286,3 +293,53 @@ def test_the_scheduler_is_silent_for_a_while(work: SimpleNamespace, cluster: Clu
     time.sleep(12)
     os.kill(cluster.processes[0].pid, signal.SIGCONT)
     check(run, work)
+
+
+def test_no_two_drive_where_a_worker_is_given_up_whose_driver_lives(
+    work: SimpleNamespace, cluster: Cluster
+) -> None:
+    cluster.have_workers(2)
+    work.gate.touch()
+    run = work.submit()
+    first = driver_after(run, 0)
+    pids = cluster.worker_pids()
+    os.kill(pids[first.worker], signal.SIGSTOP)
+    try:
+        cluster.give_up_silent(first.worker)
+        wait_for(lambda: len(driver_processes()) == 2, BEGIN)
+        work.gate.unlink()
+        check(run, work)
+        assert drivers(run) == [first]
+        wait_for(lambda: driver_processes() == [], BEGIN)
+    finally:
+        os.kill(pids[first.worker], signal.SIGKILL)
+
+
+def driver_processes() -> list[int]:
+    """Find the processes of this module's cluster that drive runs, or wait for their turn."""
+    found, own = [], f"TMPDIR={base_folder().parent}"
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            ours = (
+                PROGRAM in (path / "cmdline").read_text() and own in (path / "environ").read_text()
+            )
+            if ours and alive(int(path.name)):
+                found.append(int(path.name))
+    return found
+
+
+def test_the_cluster_is_gone(work: SimpleNamespace, cluster: Cluster) -> None:
+    cluster.have_workers(2)
+    work.gate.touch()
+    work.ws = Workspace(work.ws.location, intervals=replace(USUAL, lease_lifetime=5.0))
+    run = work.submit(no_worker_timeout=5, scheduler_timeout=5)
+    driver_after(run, 0)
+    cluster.processes[0].kill()
+    cluster.processes[0].join()
+    assert run.wait_for_completion(raise_on_error=False, timeout_seconds=90) == "Failed"
+    wait_for(lambda: driver_processes() == [])
+    work.gate.unlink()
+    cluster.have_scheduler()
+    cluster.have_workers(1)
+    assert run.resume().wait_for_completion() == "Completed"
+    account(run).check()
