@@ -177,3 +177,50 @@ def test_times_with_and_without_a_zone_are_not_taken_for_one_another(tmp_path):
     pd.DataFrame({"t": berlin}).to_parquet(tmp_path / "b.parquet")
     read = Dataset.Tabular.from_parquet_files(str(tmp_path)).to_pandas_dataframe()
     assert list(read["t"][2:]) == list(berlin)
+
+
+def _read(folder: Path, row: str, **options: object) -> list[str]:
+    """Read a row between others that no sample sees; give what is told."""
+    plain = f'1,"{"x" * 40}"\n' * 40_000
+    (folder / "a.csv").write_text(f"n,t\n{plain}{row}\n{plain}")
+    dataset = Dataset.Tabular.from_delimited_files(str(folder / "a.csv"), **options)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        dataset.to_pandas_dataframe()
+    return [str(each.message) for each in caught]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ('7,"x"y', "must be doubled"),
+        ('7,"x" y', "must be doubled"),
+        ('7,"a,b\nc" "d"', "must be doubled"),
+        ('"7",5" x\n8,"x"y\n9,"x"y', "must be doubled"),
+        ('7,"He said \\"hi\\" to me"', "write quoting='backslash'"),
+        ('7, "x y"', "skip_initial_space=True"),
+    ],
+)
+def test_an_odd_quote_that_no_sample_sees_is_told_with_its_line(
+    tmp_path: Path, row: str, told: str
+) -> None:
+    (text,) = _read(tmp_path, row)
+    assert told in text
+    assert text.endswith(f"a.csv, line {40_003 if '8,' in row else 40_002}.")
+
+
+@pytest.mark.parametrize(
+    ("row", "options"),
+    [
+        ('7,5" pipe "B"', {}),
+        ('7,"a ""b"" c, ""d"""', {}),
+        ('7,", ""x"\n8,""', {}),
+        ('# "x"y\n7,"z"', {"comment": "#"}),
+        ('7, "x y"', {"skip_initial_space": True}),
+        ('7,"He said \\"hi\\" to me"', {"quoting": "backslash"}),
+    ],
+)
+def test_quotes_that_mean_what_they_say_are_not_told(
+    tmp_path: Path, row: str, options: dict[str, object]
+) -> None:
+    assert _read(tmp_path, row, **options) == []

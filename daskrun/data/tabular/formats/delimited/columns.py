@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.data.libraries import np, pa
 from daskrun.data.tabular.formats.delimited import spec as delimited
+from daskrun.data.tabular.formats.delimited.odd_quotes import OddQuote, odd_quotes
 from daskrun.data.tabular.formats.text import lines, sample, scan
 from daskrun.data.tabular.formats.text.dialect import (
     ENCODING_MARKS,
@@ -94,16 +95,16 @@ class DelimitedSample:
 
     def hints(self, heads: Sequence[Head]) -> list[str]:
         """Return what the first rows say of how the files are written."""
-        told = self.quoting_hints(heads)
+        told = [*map(str, self.odd_quotes(heads))]
         if self.trailing:
             told.append("each row ends with one separator more than the header: it is left out.")
         return told
 
-    def quoting_hints(self, heads: Sequence[Head]) -> list[str]:
+    def odd_quotes(self, heads: Sequence[Head]) -> list[OddQuote]:
         """Return what these rows say of how quotes are written."""
         known = (head.data for head in heads if not head.other)
         data = b"".join(each.decode(self._dialect.codec, "replace").encode() for each in known)
-        return delimited.quoting_hints(data, self._dialect)
+        return odd_quotes(data, self._dialect)
 
     def _has_blank_lines(self, head: Head) -> bool:
         if not may_have_blank_lines(head.data):

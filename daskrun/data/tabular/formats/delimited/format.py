@@ -138,8 +138,7 @@ class DelimitedSource(DelimitedOptions, FileSource):
         drawn = _drawn(sample, [*heads, *wider], [name for name, _ in spec.columns])
         choice, values = self.on_type_conflict, self.values
         told = [risk(name, kind, choice, values.as_usual(drawn[name])) for name, kind in guessed]
-        known = tuple(text.partition(", as in ")[0] for text in spec.warnings)
-        told += [text for text in sample.quoting_hints(wider) if not text.startswith(known)]
+        told += [str(odd) for odd in sample.odd_quotes(wider) if not odd.is_told(spec.warnings)]
         return [text for text in told if text]
 
     @override

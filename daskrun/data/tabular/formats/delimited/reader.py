@@ -13,6 +13,7 @@ from daskrun.data.libraries import np, pa, pc
 from daskrun.data.tabular.formats.contract import Piece, PieceFile, Rows
 from daskrun.data.tabular.formats.delimited import spec as delimited
 from daskrun.data.tabular.formats.delimited.odd_numbers import has_odd_numbers
+from daskrun.data.tabular.formats.delimited.odd_quotes import KINDS, odd_quotes, records_in_doubt
 from daskrun.data.tabular.formats.text import scan
 from daskrun.data.tabular.formats.text.dialect import BACKSLASH, Missing, header_names, parse
 from daskrun.data.tabular.formats.text.text_reader import RawPiece, TextReader
@@ -55,6 +56,7 @@ class DelimitedReader(TextReader):
         self._spec = spec
         self._written = spec.values
         self._words = False
+        self._odd_quotes = set[str]()
         self._parsings: dict[tuple[str, ...], tuple[dict[str, pa.DataType], bool]] = {}
 
     @override
@@ -115,8 +117,20 @@ class DelimitedReader(TextReader):
                     "in two. Write support_multi_line=True, or leave it out.",
                     ends_run=True,
                 )
+        self._tell_odd_quotes(raw)
         if raw.last and (at := scan.unclosed_quote(raw.data, separator)) >= 0:
             raise self._trouble(raw, f"{raw.at(at)}: {scan.UNCLOSED}")
+
+    def _tell_odd_quotes(self, raw: RawPiece) -> None:
+        """Warn of quotes such as no sample had, of each kind once."""
+        if len(self._odd_quotes) == KINDS:
+            return
+        for at, record in records_in_doubt(raw.data, self._dialect):
+            for odd in odd_quotes(record, self._dialect):
+                if odd.what not in self._odd_quotes and not odd.is_told(self._spec.warnings):
+                    text = f"{odd.what}, {odd.how}{FIRST_MET}{raw.at(at)}."
+                    self._warnings.add(("quote", odd.what), text)
+                self._odd_quotes.add(odd.what)
 
     def _names(self, raw: RawPiece) -> tuple[str, ...]:
         mode, known = self._spec.header, self._spec.names

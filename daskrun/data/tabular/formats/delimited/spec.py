@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import islice
 
 from daskrun.core.typing import override
 from daskrun.data.libraries import pa, pc
@@ -25,8 +24,6 @@ FIRST, NONE, SAME, COMBINE = (
 HEADERS = (SAME, NONE, FIRST, COMBINE)
 UNNAMED = "\0"
 """Stands for the name of the field behind the last separator, where rows have one more."""
-_FIELDS = 5000
-"""Fields of a sample whose quotes are looked at."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -235,44 +232,3 @@ SAME_FIX = (
 def has_header(mode: str, name: str, first: str) -> bool:
     """Return whether a file's first record is a header, not data."""
     return mode in (SAME, COMBINE) or (mode == FIRST and name == first)
-
-
-def quoting_hints(data: bytes, dialect: Dialect) -> list[str]:
-    r"""Say what quotes in a sample (UTF-8) tell that is not what was said, and what to write.
-
-    Examples
-    --------
-    >>> from daskrun.data.tabular.formats.text.dialect import Dialect
-    >>> quoting_hints(b'"say \\"hi\\"",1\n', Dialect(",", "utf8"))[0].partition(".")[2]
-    " Where a backslash stands before quotes in a text write quoting='backslash'."
-    """
-    if b'"' not in data:
-        return []
-    end = re.escape(dialect.separator.encode())
-    field = re.compile(
-        rb'(?:"((?:[^"]|"")*)"((?:(?!%s)[^\r\n])*)|( +"(?:(?!%s)[^\r\n])*)|(?:(?!%s)[^\r\n])*)'
-        rb"(?:%s|\r\n|\r|\n|\Z)" % (end, end, end, end)
-    )
-    told: dict[str, str] = {}
-    lone = re.search(rb'[^\r\n"%s]"[^\r\n"%s]' % (end, end), data)  # inside a field, not doubled
-    for found in field.finditer(data) if lone else islice(field.finditer(data), _FIELDS):
-        shown = found[0].decode(errors="replace").strip("\r\n")[:60]
-        if found[2] and dialect.quoting == DOUBLE:
-            escaped = b"\\" in (found[1] or b"")[-1:]
-            told.setdefault(
-                "behind",
-                f"text stands behind a quote that closes its field, as in {shown!r}, and is read "
-                "as it is. "
-                + (
-                    "Where a backslash stands before quotes in a text write quoting='backslash'."
-                    if escaped
-                    else "A quote in a quoted text must be doubled."
-                ),
-            )
-        elif found[3] and not dialect.skip_initial_space:
-            told.setdefault(
-                "blank",
-                f"a quote behind a blank, as in {shown!r}, opens no field, so it is read as it "
-                "is. Where blanks before fields are none of them write skip_initial_space=True.",
-            )
-    return list(told.values())
