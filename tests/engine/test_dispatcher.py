@@ -18,6 +18,7 @@ from daskrun.core.intervals import USUAL
 from daskrun.core.report import RunStatus
 from daskrun.engine.dask import worker as side
 from daskrun.engine.dask.assignment import MOST_FAILURES, WorkerInfo
+from daskrun.engine.dask.client import dashboard_of
 from daskrun.engine.dask.connection import TopicEvent
 from daskrun.engine.dask.dispatcher import MOST_REJOINS, DaskDispatcher
 from daskrun.engine.dispatch import Packed, returned
@@ -319,6 +320,7 @@ def test_a_worker_whose_node_begins_too_slowly_is_named_and_taken_when_it_is_the
     options = {"processes": False, "dashboard_address": "127.0.0.1:0", "protocol": "tcp"}
     with LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster:
         [address] = cluster.scheduler_info["workers"]
+        page = cluster.dashboard_link
         slow = make_request(
             tmp_path,
             SCRIPT,
@@ -329,3 +331,11 @@ def test_a_worker_whose_node_begins_too_slowly_is_named_and_taken_when_it_is_the
     assert run.report.status is RunStatus.COMPLETED
     notes = [event.text for event in run.watch.of(Note)]
     assert f"worker {address} has not begun its node for 0.3 s" in notes
+    assert [each.dashboard for each in run.watch.of(Note) if each.dashboard] == [page]
+
+
+def test_a_scheduler_that_tells_no_dashboard_has_none():
+    assert dashboard_of(SimpleNamespace(dashboard_link=None)) == ""
+    assert dashboard_of(SimpleNamespace()) == ""  # as one whose dashboard is off
+    link = "https://me:SECRET@hub/user/me/proxy/8787/status"
+    assert dashboard_of(SimpleNamespace(dashboard_link=link)).startswith("https://***@hub/")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.engine.request import GivenCluster
 from daskrun.errors import StorageError
+from daskrun.shown.url_secrets import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,13 @@ def silent(target: object, limit: float, why: str = "") -> StorageError:
     return StorageError(
         f"no Dask scheduler answered at {shown(target)} within {limit:g} s{why}. {hint}"
     )
+
+
+def dashboard_of(client: Any) -> str:
+    """Return the address of the dashboard of a client's scheduler, ``""`` where it tells none."""
+    with contextlib.suppress(Exception):  # it has none, or whatever a cluster's own class raises
+        return shown_url(client.dashboard_link or "")
+    return ""
 
 
 def shown(target: object) -> str:

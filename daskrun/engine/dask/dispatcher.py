@@ -16,7 +16,7 @@ from daskrun.core.typing import override
 from daskrun.engine.dask import worker as side
 from daskrun.engine.dask.arrivals import Arrivals
 from daskrun.engine.dask.assignment import MOST_FAILURES, Assignment, NodeLossLimit, WorkerInfo
-from daskrun.engine.dask.client import exposed
+from daskrun.engine.dask.client import dashboard_of, exposed
 from daskrun.engine.dask.connection import Abandoned, Connection
 from daskrun.engine.dask.guarded import Guarded
 from daskrun.engine.dask.health_check import NO_TASKS, HealthCheck
@@ -99,9 +99,9 @@ class DaskDispatcher(Dispatcher):
     def _connect(self) -> None:
         if self._local:
             dashboard = self._cluster.connect_here(self._workers.names, self._request.pages)
-            self._note(f"the Dask dashboard is at {dashboard}", dashboard)
         else:
             self._cluster.connect(self._request.target)
+            dashboard = dashboard_of(self._cluster.client)
             if warning := exposed(self._cluster.address):
                 self._note(warning)
             self._scaling = scaling_of(self._request.target, self._note)
@@ -109,6 +109,8 @@ class DaskDispatcher(Dispatcher):
                 self._cluster.keep(self._scaling.end)
             if (pages := self._request.pages) is not None:
                 self._cluster.keep(pages.show_there(self._cluster), last=True)
+        if dashboard:
+            self._note(f"the Dask dashboard is at {dashboard}", dashboard)
         self._out.connected(self._request.step_name, self._topic)
         self._register()
         self._ask_for_nodes()
