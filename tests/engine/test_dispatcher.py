@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from distributed.comm import CommClosedError
 
 from daskrun.core.events import Bundle, BundleLost, Event, NodeLost, NodeReady, Note, StopAsked
 from daskrun.core.intervals import USUAL
@@ -250,6 +251,20 @@ def test_what_dask_may_log_of_a_node_shows_no_secret(tmp_path):
     spec = node_spec(make_request(tmp_path), "node000", 1)
     process = replace(spec.process, storage_options={"secret": "the-secret-of-it"})
     assert b"secret" not in packed(replace(spec, process=process))
+
+
+def test_a_worker_that_dies_while_its_node_begins_is_not_unfit(dispatcher):
+    dispatcher._could_not_begin(ADDRESS, CommClosedError("in <TCP (closed)>"))
+    assert dispatcher._workers.why_none({ADDRESS: WorkerInfo("a")}) == ""
+    assert dispatcher._workers.choose({"tcp://10.0.0.2:1": WorkerInfo("b")}) == [
+        ("node000", "tcp://10.0.0.2:1")
+    ]
+    [note] = drain(dispatcher.events)
+    told = f"worker {ADDRESS}: its node can't be begun: CommClosedError: in <TCP (closed)>"
+    assert note.text == told
+    dispatcher._workers.lose_all()
+    dispatcher._could_not_begin(ADDRESS, ImportError("no such module"))
+    assert "no such module" in dispatcher._workers.why_none({ADDRESS: WorkerInfo("a")})
 
 
 def fail(*_: object, **__: object) -> None:

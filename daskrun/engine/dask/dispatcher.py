@@ -170,14 +170,16 @@ class DaskDispatcher(Dispatcher):
             )
 
     def _could_not_begin(self, address: str, error: Exception) -> None:
-        if isinstance(error, TimeoutError):
-            self._workers.silent(address)
-            limit = self._intervals.begin_limit
-            self._note(f"worker {address} has not begun its node for {limit:g} s")
-            self._ask_soon()
+        words = f"worker {address}: its node can't be begun: {type(error).__name__}: {error}"
+        if not isinstance(error, OSError):
+            self._lose(address, words, unfit=True)
             return
-        why = f"{type(error).__name__}: {error}"
-        self._lose(address, f"worker {address}: its node can't be begun: {why}", unfit=True)
+        if isinstance(error, TimeoutError):
+            limit = self._intervals.begin_limit
+            words = f"worker {address} has not begun its node for {limit:g} s"
+        self._workers.silent(address)  # it may have died, which another event tells
+        self._note(words)
+        self._ask_soon()
 
     def _hear(self, event: TopicEvent) -> None:
         """Act on what a worker or the scheduler tells (on the client's event loop)."""
