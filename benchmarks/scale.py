@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +25,8 @@ WORKERS, WINDOW, SECONDS = 2, 16, 10.0
 """Of the real scheduler: workers, bundles that are out on each, and for how long."""
 SHORT, SHORT_SECONDS, SHORT_EFFICIENCY = 10_000, 0.01, 0.93
 """Mini-batches on two real workers, and seconds that each takes."""
+PLAIN = 500
+"""How often a loop beside it sleeps as long."""
 CORES, EFFICIENCY = 0.5, 0.97
 
 
@@ -57,9 +60,10 @@ def main(rounds: int) -> bool:
     found = [one_round("scale", "short", limit=600.0) for _ in range(rounds)]
     what = f"two real workers, {SHORT:,} mini-batches of 10 ms: efficiency"
     met &= show_least(what, middle(found, "efficiency"), "", SHORT_EFFICIENCY)
+    plain, inside = middle(found, "plain"), middle(found, "inside")
     print(
-        f"    share of the time inside run(), which sleeps longer than asked: "
-        f"{middle(found, 'inside'):.3f}"
+        f"    share of the time inside run(), which sleeps longer than asked: {inside:.3f}; two "
+        f"loops of Python that do nothing else, before and after: {plain:.3f} of the ideal"
     )
     return met
 
@@ -95,13 +99,30 @@ def measure_short() -> dict[str, Any]:
             target, watch, inside = made.scheduler_address, Watch(), Inside()
             settings = {"mini_batch_size": 1, "process_count_per_node": 1}
             request = make_request(Path(place), plan, script, target, **settings)
+            before = measure_plain()
             report = execute(request, [watch, inside], RunControl())
+            plain = (before + measure_plain()) / 2
         assert report.succeeded == count, report
     wall = watch.last["BundleReturned"] - watch.first["ProcessReady"]
     return {
         "efficiency": count * SHORT_SECONDS / WORKERS / wall,
         "inside": inside.seconds / WORKERS / wall,
+        "plain": plain,
     }
+
+
+def measure_plain() -> float:
+    """Measure how near to the ideal loops come that only sleep, one for each worker at once."""
+    code = (
+        f"import time\nbegan = time.monotonic()\nfor _ in range({PLAIN}): "
+        f"time.sleep({SHORT_SECONDS})\nprint(time.monotonic() - began)"
+    )
+    loops = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+        for _ in range(WORKERS)
+    ]
+    took = [float(loop.communicate()[0]) for loop in loops]
+    return PLAIN * SHORT_SECONDS * len(took) / sum(took)
 
 
 def measure_dask() -> dict[str, Any]:

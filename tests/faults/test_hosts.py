@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,8 @@ pytestmark = [
     pytest.mark.timeout(180),
 ]
 ROWS = 300
+CUT = 60.0
+"""Seconds that a scheduler is cut off for."""
 SCRIPT = """
 import time
 def run(mini_batch):
@@ -157,8 +160,10 @@ def test_a_scheduler_is_cut_off_and_its_workers_come_back(tmp_path: Path, hosts:
     worker.worker(address)
 
     def cut() -> None:
+        began = time.monotonic()
         scheduler.plug(False)
         worker.processes[0].wait()  # it has given its scheduler up
+        time.sleep(max(0.0, began + CUT - time.monotonic()))
         scheduler.plug(True)
         worker.worker(address)
 
@@ -167,6 +172,7 @@ def test_a_scheduler_is_cut_off_and_its_workers_come_back(tmp_path: Path, hosts:
         run = run_script(tmp_path, SCRIPT, files=ROWS, target=address, node_count=1, act=act)
     check(run)
     assert len({e.where for e in run.watch.of(NodeReady)}) == 2
+    assert run.report.seconds > CUT
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ def test_the_dashboard_of_a_local_run_has_the_page(work):
             snapshot.dashboard
         ):
             assert not run.status.ended
-        address = snapshot.dashboard.removesuffix("status")
+        address = snapshot.dashboard.removesuffix("daskrun")
         seen["page"] = get(f"{address}daskrun")
         seen["plots"] = get(f"{address}individual-plots.json")
         seen["metrics"] = get(f"{address}metrics")

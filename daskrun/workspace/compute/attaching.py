@@ -24,8 +24,15 @@ FILES = ("tls_ca_file", "tls_client_cert", "tls_client_key")
 
 
 def is_address(text: str) -> bool:
-    """Return whether a text can be a scheduler's address."""
-    return "://" in text and text.rpartition(":")[2].isdecimal()
+    """Return whether a text can be a scheduler's address.
+
+    Examples
+    --------
+    >>> is_address("tcp://10.0.0.5:8786"), is_address("tcp://10.0.0.5:87860"), is_address("a:1")
+    (True, False, False)
+    """
+    port = text.rpartition(":")[2]
+    return "://" in text and port.isdecimal() and int(port) < 2**16
 
 
 def given_one(address: str | None, cluster: object, client: object) -> object:
