@@ -45,6 +45,15 @@ if "COVERAGE_PROCESS_CONFIG" in os.environ:
         f"import coverage; coverage.process_startup(); {node.KEEPER}"
     )
 
+
+def pytest_sessionfinish() -> None:
+    """Keep what was measured now: xdist kills a process of tests that takes 10 s to end."""
+    coverage = sys.modules.get("coverage")
+    measuring = coverage.Coverage.current() if coverage is not None else None
+    if measuring is not None:
+        measuring.save()
+
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests look for what runs leave behind: each process of them has a temporary folder of its own.
     # A short name: sockets lie in it.
