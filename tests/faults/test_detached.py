@@ -274,9 +274,12 @@ def test_workers_that_can_not_drive_it(work: SimpleNamespace, cluster: Cluster) 
     cluster.have_workers(0)
 
 
-def test_a_run_waits_for_a_worker(work: SimpleNamespace, cluster: Cluster) -> None:
+def test_a_run_waits_for_a_worker(
+    work: SimpleNamespace, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
     cluster.have_workers(0)
     run = work.submit()
+    assert f"run {run.id}: its cluster has no worker yet" in caplog.text
     assert run.get_status() == "NotStarted"
     time.sleep(1)
     assert run.get_status() == "NotStarted"

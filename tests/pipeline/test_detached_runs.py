@@ -23,6 +23,7 @@ from daskrun.engine.dask.driver_host import start_process
 from daskrun.engine.request import GivenCluster
 from daskrun.pipeline.execution.detached import place_of
 from daskrun.pipeline.execution.driver_process import MOST_STUCK, PROGRAM, Asked, why_unable
+from daskrun.pipeline.records import step_spec
 from daskrun.testing import account
 from daskrun.workspace.run_folders import handover
 from daskrun.workspace.run_folders.handover import DriverBegan, Handover
@@ -138,6 +139,15 @@ def test_steps_on_different_clusters():
     problem = r"'a' on this machine, 'b' on tcp://127.0.0.1:1\)"
     with pytest.raises(SettingsError, match=problem):
         place_of({"a": None, "b": ADDRESS})
+
+
+def test_what_only_this_process_may_know(work, monkeypatch):
+    """As an input with a password in its URL, of a workspace that others may read."""
+    monkeypatch.setattr(step_spec, "has_secret", lambda _: True)
+    monkeypatch.setattr(type(work.ws.private), "keeps", False)
+    with pytest.raises(SettingsError, match=r"detached=True: an input's URL holds a password"):
+        submit(work, compute_target=None)
+    assert list(work.ws.get_runs()) == []
 
 
 # on this machine

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from daskrun.core.logs import get_logger
 from daskrun.engine.dask.driver_host import start_process
 from daskrun.engine.request import INLINE, GivenCluster
 from daskrun.errors import ComputeTargetException, DaskrunError, SettingsError
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
+logger = get_logger("daskrun")
 SUBJECT = "submit"
 START_LIMIT = 60.0
 """Seconds in which a driver on this machine begins."""
@@ -55,12 +58,10 @@ def place_of(targets: Mapping[str, object]) -> object:
     if problems:
         raise SettingsError(SUBJECT, problems)
     target = next(iter(targets.values()))
-    address = _address(target)
-    if not address:
+    if target is None:
         return None
-    at = target.at if isinstance(target, GivenCluster) else target
     own = target.security if isinstance(target, GivenCluster) else None
-    return GivenCluster(address, own or getattr(at, "security", None))
+    return GivenCluster(_address(target), own or getattr(_at(target), "security", None))
 
 
 def _why_not(target: Any) -> str:
@@ -72,28 +73,30 @@ def _why_not(target: Any) -> str:
             "compute_target='inline' is this process. Leave compute_target out for workers on this "
             "machine, or name a cluster."
         )
-    address = _address(target)
-    if not address.startswith(REACHABLE):
-        at = target.at if isinstance(target, GivenCluster) else target
-        return f"no other process can connect to {at}. {ATTACH}."
-    at = target.at if isinstance(target, GivenCluster) else target
-    cluster = getattr(at, "cluster", None) or at  # a client's
-    if not isinstance(cluster, str | None) and not _outlives(cluster):
+    if not _address(target).startswith(REACHABLE):
+        return f"no other process can connect to {_at(target)}. {ATTACH}."
+    cluster = getattr(_at(target), "cluster", None) or _at(target)  # a client's
+    if not _outlives(cluster):
         return f"{cluster!r} ends with this process, and the run with it. {ATTACH}."
     return ""
 
 
 def _outlives(cluster: Any) -> bool:
-    """Return whether a cluster object, or a client without one, goes on without this process."""
+    """Return whether a cluster goes on without this process: what is only an address does."""
     if not hasattr(cluster, "scheduler_address"):
-        return True  # a client that was made with an address
+        return True  # a text, or a client that was made with one
     here = hasattr(getattr(cluster, "scheduler", None), "workers")  # the scheduler itself
     return not here and getattr(cluster, "shutdown_on_close", True) is False
 
 
-def _address(target: Any) -> str:
+def _at(target: object) -> Any:
+    """Return the address, or the object of Dask, that the engine is given."""
+    return target.at if isinstance(target, GivenCluster) else target
+
+
+def _address(target: object) -> str:
     """Return the scheduler's address, ``""`` for this machine."""
-    at = target.at if isinstance(target, GivenCluster) else target
+    at = _at(target)
     if isinstance(at, str):
         return at
     return address_of(at) or ("" if at is None else str(at))
@@ -141,15 +144,19 @@ def _start_there(run_id: str, told: object, place: object, intervals: Intervals)
     data = packed((PROGRAM, told))
     try:
         with DriverTask(run_id, place, intervals) as task:
-            task.start(data, task.able(data))
+            able = task.able(data)
+            task.start(data, able)
     except DaskrunError:
         raise
     except (OSError, TimeoutError) as error:
         raise ComputeTargetException(f"the run's driver could not be started: {error}") from error
+    if not able:
+        logger.warning("run %s: its cluster has no worker yet; it begins with the first", run_id)
 
 
 def _start_here(told: object) -> None:
     """Start a process on this machine that drives the run."""
     process = start_process(PROGRAM)
+    threading.Thread(target=process.wait, name="daskrun-driver", daemon=True).start()  # no zombie
     with suppress(OSError), cast("IO[bytes]", process.stdin) as pipe:
         pipe.write(json.dumps(told).encode() + b"\n")
