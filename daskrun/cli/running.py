@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
@@ -129,7 +130,7 @@ def watch(run_id: str, where: str | None, as_json: bool) -> None:
     """
     found = find_run(where, run_id)
     with text_aside(as_json):
-        found.wait_for_completion(show_output=True, raise_on_error=False)
+        _wait(found, raise_on_error=False)
     _end(found, as_json)
 
 
@@ -161,7 +162,7 @@ def _drive(start: Callable[[], Any], as_json: bool, tell: int | None) -> None:
         if tell is not None:
             _go_aside(started, tell)
         try:
-            started.wait_for_completion(show_output=True)
+            _wait(started)
         except daskrun.RunCanceledError:
             pass
         except daskrun.RunFailedError as error:
@@ -170,6 +171,16 @@ def _drive(start: Callable[[], Any], as_json: bool, tell: int | None) -> None:
             if not started.status.ended:  # a second signal ended it at once
                 raise
     _end(started, as_json)
+
+
+def _wait(run: Any, **options: Any) -> None:
+    """Show how far a run is until it ends, whether or not somebody goes on reading that."""
+    try:
+        run.wait_for_completion(show_output=True, **options)
+    except BrokenPipeError:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        run.wait_for_completion(**options)
 
 
 def _end(ended: Any, as_json: bool) -> None:

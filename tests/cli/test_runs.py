@@ -310,6 +310,21 @@ def test_a_second_ctrl_c_ends_a_run_at_once_and_says_the_command(work):
     assert told("show", "last")["status"] == "Canceled"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_run_ends_with_its_code_also_where_nobody_reads_on(work, options):
+    read, write = os.pipe()
+    os.close(read)
+    pipes = {"stderr": write} if options else {"stdout": write, "stderr": subprocess.PIPE}
+    command = [sys.executable, "-m", "daskrun", *map(str, START), "-o", "out.txt", *options]
+    pipes = {"stdout": subprocess.PIPE, **pipes}
+    done = subprocess.run(command, **pipes, text=True, timeout=60, check=False)
+    os.close(write)
+    assert done.returncode == 0
+    assert not done.stderr
+    assert len((work / "out.txt").read_text().splitlines()) == 4
+
+
 def test_lines_of_a_log_that_grows_are_printed_once_and_whole(tmp_path, capsys):
     run = SimpleNamespace(id="run", name="", folder=tmp_path, get_steps=list)
     (tmp_path / "logs").mkdir()
