@@ -305,6 +305,24 @@ def test_a_busy_worker_that_is_retired(tmp_path: Path, cluster: Cluster, how: st
         wait_for(lambda: client.run_on_scheduler(retires_as_ever))
 
 
+@pytest.mark.slow
+def test_a_run_whose_plugin_somebody_else_unregisters_goes_on(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    cluster.have_workers(2)
+    with cluster.client() as client:
+        clear = Once(2, lambda: client.unregister_worker_plugin("daskrun-run1"))
+
+        def act(event: Event) -> None:
+            clear(event)
+            if clear.done:
+                go_on(tmp_path)
+
+        run = run_rows(tmp_path, "files", act, target=cluster.address, node_count=2)
+    check_all_rows(run)
+    assert len(run.watch.of(NodeReady)) > 2
+
+
 COUNTS = """
 import os, time
 calls = 0

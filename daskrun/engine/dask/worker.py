@@ -18,7 +18,7 @@ from daskrun.engine.dask.copied_node import CopiedNode, start_node
 from daskrun.engine.dask.reach import unreachable
 from daskrun.script import context, messages, node_spec, process_spec
 from daskrun.script.keeper.gpus import gpus as gpus  # asked by the plugin
-from daskrun.script.messages import BundleGone, KeeperLost, RunBundle
+from daskrun.script.messages import BundleGone, BundleResult, KeeperLost, RunBundle
 from daskrun.script.node import Node
 from daskrun.script.wire import VERSION, decode_trusted, encode, shape, unpacked
 
@@ -90,7 +90,8 @@ class _Place:
 
     def tell(self, message: Told) -> None:
         """Send a message to the driver, from any thread; what is replaced says nothing more."""
-        if self.replaced:
+        stays = isinstance(message, BundleResult) and self.worker.status.name == "running"
+        if self.replaced or stays:  # of a worker that stays the result is fetched
             return
         self.last_words = self.gone
         told = {"kind": OF_NODE, "address": self.worker.address, "node": self.name}
