@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from daskrun.data.patterns import EVERYTHING, HIDDEN, Pattern, State, has_magic, nothing_found
 from daskrun.data.protocols import PathElement, shown
 from daskrun.errors import DatasetError
+from daskrun.storage.folders import HALF, is_writable
 from daskrun.storage.pseudo_files import is_made_up
 
 if TYPE_CHECKING:
@@ -24,7 +25,12 @@ _Level = tuple[str, State, tuple[_Identity, ...], Iterator[str]]
 
 
 def local_path(text: str, folder: str) -> str:
-    """Make a local path or ``file://`` URL absolute; a slash at its end stays."""
+    """Make a local path or ``file://`` URL absolute; a slash at its end stays.
+
+    Raises DatasetError where no file can have it.
+    """
+    if not is_writable(text):
+        raise DatasetError(f"path={text!r} {HALF}")
     if text.startswith(("file:", "local:")):
         plain = text.partition(":")[2]
         plain = plain[2:] if plain.startswith("//") else plain

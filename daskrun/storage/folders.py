@@ -8,18 +8,39 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from daskrun.errors import SettingsError
+
 MODE = 0o775
 """Of a folder, less what the umask takes; a copied file has no more of its own."""
 
 
+HALF = "has half of a character, which no file's name can have. Write whole ones."
+
+
+def is_writable(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path can be one: no character in it is half of one.
+
+    Bytes of a name that are no UTF-8 are whole here: ``os.listdir()`` gives them so.
+    """
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def user_path(path: str | os.PathLike[str]) -> Path:
     """Return a path whose ``~`` is a user's folder; that of a user there isn't stays a name.
+
+    Raises SettingsError where no file can have it.
 
     Examples
     --------
     >>> user_path("~no such user/x")
     PosixPath('~no such user/x')
     """
+    if not is_writable(path):
+        raise SettingsError("path", [f"path={os.fspath(path)!r} {HALF}"])
     return Path(os.path.expanduser(path))  # noqa: PTH111  (that of Path raises RuntimeError)
 
 

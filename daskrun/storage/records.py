@@ -11,6 +11,7 @@ from daskrun.core.notices import say_once
 from daskrun.errors import DaskrunError, NameNotFoundError, SettingsError, StorageError
 from daskrun.shown.url_secrets import without_url_secrets
 from daskrun.storage.durable import write_whole
+from daskrun.storage.folders import HALF, is_writable
 from daskrun.storage.forms import wrong_form
 from daskrun.storage.record_store import FolderRecordStore
 
@@ -208,8 +209,8 @@ def wrong_name(text: str) -> str | None:
         return "begins with a dot. Write a name that begins with a letter or digit."
     if any(char in "/\\" or ord(char) < 32 or ord(char) == 127 for char in text):
         return "has a slash, backslash or control character. Use letters, digits, '-' and '_'."
-    if any("\ud800" <= char < "\udc80" or "\udd00" <= char < "\ue000" for char in text):
-        return "has half of a character, which no file's name can have. Write whole ones."
+    if not is_writable(text):
+        return HALF
     if len(text.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
         return f"is longer than {LONGEST_NAME} bytes. Write a shorter name."
     return None

@@ -75,6 +75,8 @@ def test_files_of_a_run(run, tmp_path):
     [
         (lambda run: run.upload_file("../x", "a"), r"'\.\./x' is not a name of a file"),
         (lambda run: run.upload_file("/x", "a"), r"'/x' is not a name of a file\. Write one such"),
+        (lambda run: run.upload_file("\ud800", "a"), r"'\\ud800' is not a name of a file"),
+        (lambda run: run.upload_file("x", "\ud800"), r"path_or_stream='\\ud800' can't be read"),
         (lambda run: run.upload_file("x", "gone"), r"path_or_stream='gone' can't be read: .*No su"),
         (lambda run: run.upload_folder("x", "gone"), r"path='gone' is no folder"),
         (lambda run: run.upload_files(["x"], []), r"names has 1 and paths 0"),

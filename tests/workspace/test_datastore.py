@@ -12,10 +12,17 @@ from s3 import KEY, SECRET
 from daskrun.core.intervals import USUAL
 from daskrun.data.datasets import Dataset
 from daskrun.data.protocols import DataPath, Place
-from daskrun.errors import DatasetError, NameNotFoundError, SettingsError, StorageError
+from daskrun.errors import (
+    DaskrunError,
+    DatasetError,
+    NameNotFoundError,
+    SettingsError,
+    StorageError,
+)
 from daskrun.workspace.datastores import datastore_transfer as transfer
 from daskrun.workspace.datastores.datastore import Datastore
 from daskrun.workspace.datastores.datastore_options import EnvironmentVariable
+from daskrun.workspace.models.model import Model
 from daskrun.workspace.workspace import Workspace
 
 
@@ -359,3 +366,22 @@ def test_a_bucket_is_no_url(ws):
     said = r"bucket_name='s3://team/texts' is a URL\. Write bucket or bucket/folder, such as 'team"
     with pytest.raises(SettingsError, match=said):
         Datastore.register_s3(ws, "cloud", "s3://team/texts")
+
+
+def test_half_a_character_is_no_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ws = Workspace.create("trial")
+    store = ws.get_default_datastore()
+    (tmp_path / "a").touch()
+    for call in (
+        lambda: store.upload_files(["a"], target_path="\ud800"),
+        lambda: store.download("here", prefix="\ud800"),
+        lambda: Workspace.from_config("\ud800"),
+        lambda: Model.register(ws, "\ud800", "m"),
+        lambda: Dataset.File.from_files("\ud800"),
+    ):
+        with pytest.raises(DaskrunError, match=r"ud800.* has half of a character"):
+            call()
+    odd = tmp_path / os.fsdecode(b"\xff")
+    odd.touch()  # of bytes that are no text, which is whole
+    assert Dataset.File.from_files(str(odd)).to_path() == [str(odd)]

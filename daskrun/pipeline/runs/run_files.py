@@ -12,7 +12,7 @@ from daskrun.core.absent_names import original_keywords
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.pipeline.runs.run_log import RunLog
 from daskrun.storage.durable import write_whole
-from daskrun.storage.folders import make_folder
+from daskrun.storage.folders import is_writable, make_folder
 from daskrun.storage.pseudo_files import is_data
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class RunFiles(RunLog):
         try:
             read = getattr(path_or_stream, "read", None)
             data = read() if read is not None else Path(path_or_stream).read_bytes()
-        except (OSError, TypeError) as error:
+        except (OSError, TypeError, UnicodeEncodeError) as error:
             problem = (
                 f"path_or_stream={path_or_stream!r} can't be read: {error}. Write a file's path"
             )
@@ -213,7 +213,7 @@ def _checked(call: str, name: object, *, may_be_absolute: bool = False) -> str:
     leads_out = (
         ".." in path.parts or "\0" in str(name) or (path.is_absolute() and not may_be_absolute)
     )
-    if not path.parts or leads_out:
+    if not path.parts or leads_out or not is_writable(path):
         problem = f"{name!r} is not a name of a file. Write one such as 'outputs/model.pkl'."
         raise SettingsError(call, [problem])
     return path.as_posix()

@@ -10,7 +10,7 @@ from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.logs import get_logger
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.monitor.console import make_display
-from daskrun.storage.folders import user_path
+from daskrun.storage.folders import HALF, is_writable, user_path
 from daskrun.storage.pseudo_files import is_data
 from daskrun.storage.urls import protocol_problem, shown_url
 from daskrun.workspace.datastores import datastore_transfer as transfer
@@ -246,6 +246,8 @@ class Datastore(OriginalClass):
                 "datastore path",
                 [f"path={relative!r} leads out of datastore {self.name!r}. Write one inside it."],
             )
+        if not is_writable(clean):
+            raise SettingsError("datastore path", [f"path={relative!r} {HALF}"])
         root = self._kept.root
         if clean in ("", "."):
             return root
