@@ -17,7 +17,6 @@ from daskrun.jobs.located import At, Node, Problems
 from daskrun.jobs.scope import Context
 from daskrun.pipeline.runs.experiment import Experiment
 from daskrun.pipeline.runs.pipeline import Pipeline
-from daskrun.pipeline.steps.parallel_step import ParallelRunStep
 from daskrun.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -31,6 +30,11 @@ if TYPE_CHECKING:
 
 SET = "--set"
 """Where a value is from that stands in no file."""
+
+OVERWRITTEN = (
+    "overwrite changes nothing of a job file: outputs are replaced where it says their path, and "
+    "else go to folders of the run's own"
+)
 
 
 class Job:
@@ -78,7 +82,8 @@ class Job:
         compute_target
             Where all its jobs run; None: where the file says.
         overwrite
-            Whether files of results that are there are replaced; else they are refused.
+            Changes nothing, which is noted: an output is replaced where the file says its path, and
+            else in a folder of the run's own.
 
         Raises
         ------
@@ -92,10 +97,8 @@ class Job:
         problems.raise_any(self.path or self.name)
         unused = ", ".join(dict.fromkeys(name for _, name in self.said.unused()))
         unused = f"{unused}: kept with the run, and not used" if unused else ""
-        self.notes = list(dict.fromkeys([*([unused] if unused else []), *context.notes]))
-        for step in builder.steps:
-            if overwrite and isinstance(step, ParallelRunStep):
-                step.parallel_run_config.overwrite = True
+        told = [unused, OVERWRITTEN if overwrite else ""]
+        self.notes = list(dict.fromkeys([*filter(None, told), *context.notes]))
         description = self.said.description
         try:
             return Pipeline(workspace, builder.steps, description=description)

@@ -144,3 +144,16 @@ def test_init_writes_a_job_and_replaces_nothing(work):
     shown = call("init", code=ExitCode.WRONG_USE)
     assert "score.py is there already" in shown.err
     assert not Path("job.yml").exists()
+
+
+def test_it_is_said_that_job_files_are_not_overwritten(work, caplog):
+    (work / "src").mkdir(exist_ok=True)
+    (work / "src" / "score.py").write_text("def run(batch):\n    return batch\n")
+    (work / "job.yml").write_text(
+        "type: parallel\ninputs: {files: {type: uri_folder, path: ./files}}\n"
+        "outputs: {rows: {type: uri_file}}\ninput_data: ${{inputs.files}}\n"
+        "task: {code: ./src, entry_script: score.py, append_row_to: '${{outputs.rows}}'}\n"
+    )
+    for more, times in ((), 0), (("--overwrite",), 1):
+        call("run", "job.yml", *more, "--cluster", "inline")
+        assert caplog.text.count("overwrite changes nothing of a job file") == times
