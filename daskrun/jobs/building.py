@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.settings import close_to
 from daskrun.jobs.data import target_of
+from daskrun.jobs.expressions import only
 from daskrun.jobs.kinds import (
     AnyJob,
     CommandJob,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from daskrun.jobs.expressions import Reference
+    from daskrun.jobs.kinds import DataType
     from daskrun.jobs.located import At
     from daskrun.jobs.scope import Outside, Value
     from daskrun.pipeline.steps.base import PipelineStep
@@ -69,10 +71,9 @@ class Builder:
             example = "Write jobs: and a job below it."
             self.context.problems.add(job.where("jobs"), f"the pipeline has no jobs. {example}")
         usual = replace(usual, compute=compute)
-        given, written = (
-            inputs_of(job, self.context, outside),
-            outputs_of(job, self.context, outside),
-        )
+        job = replace(job, outputs=_typed(job))
+        given = inputs_of(job, self.context, outside)
+        written = outputs_of(job, self.context, outside, given)
         return _Inside(self, job, before, usual, given, written).build()
 
     def _one(
@@ -82,7 +83,8 @@ class Builder:
         name = step_name(name or job.name or str(job.type or "job"), self.names)
         self.names.add(name)
         context = self.context
-        given, written = inputs_of(job, context, outside), outputs_of(job, context, outside)
+        given = inputs_of(job, context, outside)
+        written = outputs_of(job, context, outside, given)
         scope = Scope(context, job, name, given, written, outside)
         compute = self.compute
         if compute is UNSAID:
@@ -179,6 +181,22 @@ class _Inside:
     def _unknown(self, reference: Reference, at: At, known: list[str]) -> None:
         hint = close_to(reference.text, known) if known else "The pipeline has none."
         self.builder.context.problems.add(at, f"{reference} names nothing of the pipeline. {hint}")
+
+
+def _typed(job: PipelineJob) -> Mapping[str, Any]:
+    """Return the outputs of a pipeline; one that says no type has that of what is written to it."""
+    types: dict[str, DataType] = {}
+    for child in job.jobs.values():
+        for said in child.outputs.values():
+            reference = only(said.path or "") if isinstance(said, Output) else None
+            if isinstance(said, Output) and reference is not None and said.type is not None:
+                types[reference.text.rpartition(".")[2]] = said.type
+    return {
+        name: replace(said, type=types.get(name))
+        if isinstance(said, Output) and said.type is None
+        else said
+        for name, said in job.outputs.items()
+    }
 
 
 def _nothing_around(reference: Reference, at: At) -> str:

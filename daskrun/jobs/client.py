@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.notices import say_once
 from daskrun.data.datasets import Dataset
 from daskrun.errors import SettingsError
+from daskrun.jobs.assets import Assets, OfClient
 from daskrun.jobs.job import Job
 from daskrun.jobs.v2 import Entity, Said, Step
 from daskrun.original.absent import Unused
-from daskrun.workspace.environments.environment import Environment
-from daskrun.workspace.models.model import Model
 from daskrun.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class Credential(Unused):
         return Entity(token="", expires_on=0)
 
 
-class Submitted:
+class Submitted(OfClient):
     """A job that was submitted."""
 
     def __init__(self, run: PipelineRun) -> None:
@@ -56,7 +55,7 @@ class Submitted:
         return self.run.experiment.name
 
 
-class Jobs:
+class Jobs(OfClient):
     """The jobs of a workspace."""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -116,39 +115,7 @@ class Jobs:
     begin_cancel = cancel
 
 
-class Assets:
-    """What is registered of one kind, by name."""
-
-    def __init__(self, kind: str, workspace: Workspace) -> None:
-        self._kind = kind
-        self._workspace = workspace
-
-    def get(self, name: str, version: Any = None, label: str | None = None) -> Said:
-        """Return what stands for something registered: ``path`` of an input, or environment."""
-        del label  # the latest
-        number = int(version) if version is not None else None
-        if self._kind == "compute":
-            return Entity(name=name, id=name, type="amlcompute")
-        found: Any = None
-        if self._kind == "data":
-            found = Dataset.get_by_name(self._workspace, name, number or "latest")
-        elif self._kind == "environments":
-            found = Environment.get(self._workspace, name, version)
-        else:
-            found = Model(self._workspace, name, number)
-        at = str(getattr(found, "version", None) or "latest")
-        return Entity(name=name, version=at, id=f"azureml:{name}:{at}", path=f"azureml:{name}:{at}")
-
-    def create_or_update(self, said: Said) -> Said:
-        """Return it as it is: nothing needs to be registered before it is used here."""
-        return said
-
-    def begin_create_or_update(self, said: Said) -> Any:
-        """Return what has it as ``result()``."""
-        return Entity(result=lambda: said)
-
-
-class MLClient:
+class MLClient(OfClient):
     """Jobs in a workspace: ``Workspace.from_config()``, whatever cloud is named.
 
     Examples
@@ -186,7 +153,7 @@ class MLClient:
         self.environments = Assets("environments", self.workspace)
         self.models = Assets("models", self.workspace)
         self.components = Assets("components", self.workspace)
-        """Components, which aren't registered here."""
+        """Components that this client was given."""
 
     @staticmethod
     def from_config(credential: object = None, path: object = None, **more: Any) -> MLClient:
@@ -199,6 +166,11 @@ class MLClient:
         if isinstance(said, Step | Job):
             return self.jobs.create_or_update(said, **more)
         return said
+
+    def begin_create_or_update(self, said: Any, **more: Any) -> Said:
+        """Return what has it as ``result()``."""
+        made = self.create_or_update(said, **more)
+        return Entity(result=lambda: made)
 
 
 def load_table(uri: str) -> Any:

@@ -78,6 +78,10 @@ class Output(Said):
     description: str | None = key("any text.")
     path_on_compute: str | None = key("where it is on the node.", unused=True)
 
+    def given(self, text: str, at: At) -> Output:
+        """Return it with the place that a job gives."""
+        return replace(self, path=WrittenPath.at(text, at.folder))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Described(Said):

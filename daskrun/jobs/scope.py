@@ -78,6 +78,8 @@ class Given:
             return None
 
 
+OWN = ("default_datastore", "name", "output_name")
+"""What expressions in the path of an output may name of its run."""
 Value: TypeAlias = "str | Given | None"
 """A literal, data, or nothing where an input is optional."""
 Outside: TypeAlias = "Callable[[Reference, At], str | Given | Written | None]"
@@ -229,8 +231,10 @@ def _of_pieces(text: str, at: At, outside: Outside) -> str:
     return "".join(each if isinstance(each, str) else "" for each in found)
 
 
-def outputs_of(job: AnyJob, context: Context, outside: Outside) -> dict[str, Written]:
-    """Return the outputs of a job that is a step."""
+def outputs_of(
+    job: AnyJob, context: Context, outside: Outside, inputs: Mapping[str, Value]
+) -> dict[str, Written]:
+    """Return the outputs of a job that is a step, or of a pipeline; paths may name ``inputs``."""
     made: dict[str, Written] = {}
     for name, said in job.outputs.items():
         at = job.where("outputs", name)
@@ -241,11 +245,33 @@ def outputs_of(job: AnyJob, context: Context, outside: Outside) -> dict[str, Wri
         if isinstance(found, Written):  # of the pipeline
             made[name] = found
             continue
+        if said.path is not None:
+            said = replace(said, path=_path(said.path, at, context, outside, inputs))
         try:
             made[name] = output_of(name, said, context)
         except DaskrunError as error:
             context.problems.add_all(at, error)
     return made
+
+
+def _path(
+    path: WrittenPath, at: At, context: Context, outside: Outside, inputs: Mapping[str, Value]
+) -> WrittenPath:
+    """Return the path of an output with its expressions replaced, but those of a run's own."""
+    made = ""
+    for part in pieces(path):
+        if not isinstance(part, Reference) or part.text in OWN:
+            made += str(part)
+            continue
+        name = part.text.removeprefix("parent.").removeprefix("inputs.")
+        value = inputs[name] if name in inputs else outside(part, at)
+        value = value.source if isinstance(value, Given) else value
+        if not isinstance(value, str) or value == str(part):
+            known = ", ".join((*OWN, *(f"inputs.{each}" for each in inputs)))
+            text = f"{part} in the path of an output names nothing of this job. There are {known}."
+            context.problems.add(at, text)
+        made += str(value)
+    return WrittenPath.at(made, path.folder)
 
 
 def output_of(name: str, said: Output, context: Context) -> Written:
@@ -268,8 +294,8 @@ def output_of(name: str, said: Output, context: Context) -> Written:
 
 def _destination(path: WrittenPath, is_file: bool, context: Context) -> tuple[str, object]:
     """Return the file's name, and the folder that it is in, as a destination of an output."""
-    known = {"default_datastore": context.datastore or context.workspace.default_datastore_name}
-    known |= {"name": "{run-id}", "output_name": "{output-name}"}
+    usual = context.datastore or context.workspace.default_datastore_name
+    known = dict(zip(OWN, (usual, "{run-id}", "{output-name}"), strict=True))
     text = EXPRESSION.sub(lambda match: known.get(match[1].strip(), match[0]), path)
     folder, _, file = text.rstrip("/").rpartition("/") if is_file else (text, "", "")
     if found := DATASTORE.fullmatch(text):

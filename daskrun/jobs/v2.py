@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from daskrun.errors import SettingsError
 from daskrun.jobs import job as files
 from daskrun.jobs.located import LITERALS, At, Node, Problems, read
 
@@ -93,6 +94,10 @@ def RunFunction(**said: Any) -> Said:  # noqa: N802
     return Entity(type="run_function", **said)
 
 
+class Registered(Said):
+    """Something that is registered: where a job has it, its ``azureml:<name>:<version>``."""
+
+
 class Bound(Said):
     """An output of a step, or an input of a pipeline, as an input of another step."""
 
@@ -152,7 +157,7 @@ class Step:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "said":
             raise AttributeError(name)
-        return getattr(self.said, name)
+        return getattr(self.said, "version" if name == "latest_version" else name)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in ("key", "said", "outputs"):
@@ -214,6 +219,8 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Outputs):
         return {name: _plain(dict(said)) for name, said in value.items()}
+    if isinstance(value, Registered):
+        return value["id"]
     if isinstance(value, Mapping):
         own = str(value) if isinstance(value, Bound) else None
         made = {name: _plain(each) for name, each in value.items() if each is not None}
@@ -252,8 +259,17 @@ def command(**said: Any) -> Step:
 
 
 def load_component(source: str | os.PathLike[str] | None = None, **said: Any) -> Step:
-    """Return the job of a component file, called with its inputs in a pipeline."""
-    path = Path(source if source is not None else said["path"]).absolute()
+    """Return the job of a component file, called with its inputs in a pipeline.
+
+    With ``client`` and ``name`` it is one that was given to ``client.components``.
+    """
+    source = said.get("path") if source is None else source
+    if source is None and "client" in said:
+        found: Step = said["client"].components.get(said.get("name"), said.get("version"))
+        return found
+    if source is None:
+        raise SettingsError("load_component", ["source=None: write the path of a file."])
+    path = Path(source).absolute()
     table = _component(path)
     name = table["name"].text if "name" in table else path.stem
     kind = table["type"].text if "type" in table else None
@@ -270,7 +286,7 @@ def _component(path: str | os.PathLike[str]) -> Mapping[str, Node]:
 
 def load_job(source: str | os.PathLike[str] | None = None, **said: Any) -> files.Job:
     """Return the job of a file; see :func:`daskrun.load_job`."""
-    return files.load_job(source if source is not None else said["path"])
+    return files.load_job(said.get("path", "") if source is None else source)
 
 
 class Steps:
@@ -302,12 +318,19 @@ def pipeline(function: Any = None, /, **said: Any) -> Any:
 
     @functools.wraps(function)
     def made(*given: Any, **inputs: Any) -> Step:
-        bound = inspect.signature(function).bind(*given, **inputs)
+        known = _signature(function)
+        bound = known.bind_partial(*given, **inputs)
         bound.apply_defaults()
+        declared = {
+            name: each.annotation.get("default")
+            for name, each in known.parameters.items()
+            if isinstance(each.annotation, Said)
+        }
+        values = {**declared, **bound.arguments}  # what is missing is told when it is submitted
         steps = Steps()
         names = {
             name: Bound(functools.partial("parent.inputs.{}".format, name))
-            for name in bound.arguments
+            for name in known.parameters
         }
         _OPEN.append(steps)
         try:
@@ -322,7 +345,7 @@ def pipeline(function: Any = None, /, **said: Any) -> Any:
                 "display_name": function.__name__,
                 **own,
                 "settings": Said(settings),
-                "inputs": {k: v for k, v in bound.arguments.items() if v is not None},
+                "inputs": {k: v for k, v in values.items() if v is not None},
                 "jobs": steps.jobs,
                 "outputs": {name: dict(each) for name, each in (results or {}).items()},
             }
@@ -334,6 +357,13 @@ def pipeline(function: Any = None, /, **said: Any) -> Any:
         return job
 
     return made
+
+
+def _signature(function: Any) -> inspect.Signature:
+    try:
+        return inspect.signature(function, eval_str=True)
+    except Exception:  # noqa: BLE001  (whatever an annotation that is a text raises)
+        return inspect.signature(function)
 
 
 def _bind(steps: Steps, output: Bound, name: str) -> None:

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 CORE = "azureml.core"
 """Where this is installed, the original is."""
+V2 = (
+    "of the SDK v2 daskrun has what builds and submits jobs: pipelines, parallel and command jobs, "
+    "components, and batch deployments as files. Leave it out, or have a job file run: "
+    "daskrun run job.yml."
+)
+"""Of each other name: an import that nothing uses costs nothing."""
 SPAWNED = f"{__file__.rpartition('/')[0]}/spawned"
 """By which processes that this one starts anew find the names: they have its ``sys.path``."""
 
@@ -198,7 +204,7 @@ def _instead_of(full_name: str) -> str | None:
     """Return what there is instead of what the original alone has; None where it has no such."""
     from daskrun.original.catalogue import import_  # only where something is missing
 
-    return import_(full_name)
+    return V2 if full_name.startswith("azure.ai.ml.") else import_(full_name)
 
 
 def _is_entry(full_name: str) -> bool:

@@ -6,7 +6,8 @@ ROOTS = ("azure", "azureml", "azureml_user", "entry_script", "mltable")
 """What the modules' full names begin with."""
 
 SHARED = (
-    *("azure", "azure.ai", "azure.identity", "azureml", "azureml.contrib"),
+    *("azure", "azure.ai", "azure.core", "azure.core.exceptions", "azure.identity"),
+    *("azureml", "azureml.contrib"),
     *("entry_script", "mltable"),
 )
 """Packages that others, such as ``azureml-opendatasets``, may put modules into, and a name that a
@@ -27,6 +28,10 @@ azure.ai.ml.entities AmlCompute=jobs.v2:Entity BatchRetrySettings=jobs.v2:Entity
     JobResourceConfiguration=jobs.v2:Entity Model=jobs.v2:Entity
     ResourceConfiguration=jobs.v2:Entity RetrySettings=jobs.v2:Entity
 azure.ai.ml.parallel RunFunction=jobs.v2 parallel_run_function=jobs.v2
+azure.core
+azure.core.exceptions ClientAuthenticationError=errors:StorageError
+    HttpResponseError=errors:DaskrunError ResourceExistsError=errors:SettingsError
+    ResourceNotFoundError=errors:NameNotFoundError
 azure.identity AzureCliCredential=jobs.client:Credential
     ChainedTokenCredential=jobs.client:Credential ClientSecretCredential=jobs.client:Credential
     DefaultAzureCredential=jobs.client:Credential EnvironmentCredential=jobs.client:Credential
@@ -92,7 +97,7 @@ azureml.exceptions ComputeTargetException ActivityFailedException=:RunFailedErro
     AzureMLException=:DaskrunError ExperimentExecutionException=:RunFailedError
     ModelNotFoundException=:NameNotFoundError ModelPathNotFoundException=:SettingsError
     RunEnvironmentException=:EntryScriptError UserErrorException=:DaskrunError
-    WorkspaceException=:WorkspaceError
+    WebserviceException=:NameNotFoundError WorkspaceException=:WorkspaceError
 azureml.pipeline
 azureml.pipeline.core Pipeline PipelineData PipelineParameter PipelineRun PublishedPipeline
     StepRun PipelineStep=pipeline.steps.base PortDataReference=pipeline.steps.outputs

@@ -296,3 +296,19 @@ def test_a_path_in_a_datastore_is_a_parameter(ws, capfd):
     run.wait_for_completion()
     (used,) = manifest(run.get_steps()[0])["side_inputs"]
     assert used["dataset"].endswith("/b>)")
+
+
+def test_a_pipeline_of_a_public_template_speaks_of_what_nothing_uses(ws):
+    pipeline = Pipeline(ws, [PythonScriptStep("write.py")])
+    pipeline._set_experiment_name("any")
+    assert pipeline._set_experiment_name is not None
+
+
+def test_a_model_that_is_not_there_is_the_error_that_scripts_catch(ws):
+    from daskrun import Model
+    from daskrun.original.finder import stand_in
+
+    caught = stand_in("azureml.exceptions").WebserviceException
+    with pytest.raises(caught) as error:
+        Model(ws, "nope")
+    assert "no model has the name 'nope'" in error.value.message

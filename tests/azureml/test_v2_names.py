@@ -5,16 +5,25 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from daskrun import SettingsError
-from daskrun.jobs.v2 import Input, Output, RunFunction, parallel_run_function, pipeline
+from daskrun import Model, NameNotFoundError, SettingsError, Workspace
+from daskrun.jobs.client import MLClient
+from daskrun.jobs.v2 import (
+    Entity,
+    Input,
+    Output,
+    RunFunction,
+    command,
+    load_component,
+    parallel_run_function,
+    pipeline,
+)
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from daskrun.jobs import v2
 
 PROGRAM = """
@@ -116,6 +125,95 @@ def parallel(**more: object) -> v2.Step:
     )
 
 
+def test_what_is_registered_by_a_client_is_found_and_used(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("conda.yml").write_text("dependencies: [python, {pip: [tabulate]}]\n")
+    Path("m.txt").write_text("m")
+    client = MLClient(workspace=Workspace.create("trial"))
+    made = client.environments.create_or_update(
+        Entity(name="own", image="x", conda_file="conda.yml")
+    )
+    assert (made.name, made.version) == ("own", "1")
+    by_dict = Entity(name="own", conda_file={"dependencies": ["python", {"pip": ["rich"]}]})
+    assert client.environments.begin_create_or_update(by_dict).result().version == "2"
+    client.models.create_or_update(Entity(name="mine", path="m.txt", type="custom_model"))
+    client.data.create_or_update(Entity(name="texts", path="m.txt", type="uri_file"))
+    for kind, name in (("environments", "own"), ("models", "mine"), ("data", "texts")):
+        (found,) = getattr(client, kind).list()
+        assert (found.name, found.path) == (name, client.__dict__[kind].get(name).id)
+        assert list(getattr(client, kind).list(name="other")) == []
+    step = parallel(task=RunFunction(code=".", environment=client.environments.get("own", "1")))
+    assert step.as_job().said.task.environment == "azureml:own:1"
+    component = parallel()
+    assert client.components.create_or_update(component) is component
+    assert load_component(client=client, name="score", version="1") is component
+    (listed,) = client.components.list()
+    assert listed.name == "score"
+    with pytest.raises(NameNotFoundError, match="no component has the name 'other'"):
+        client.components.get("other")
+    with pytest.raises(AttributeError, match=r"no MLClient\.batch_endpoints\. It has .*jobs,"):
+        client.batch_endpoints  # noqa: B018
+    assert client.begin_create_or_update(made).result() is made
+
+
+def test_outputs_of_a_job_can_be_registered(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("write.py").write_text("import sys\nopen(sys.argv[1] + '/m.txt', 'w').write('m')\n")
+    client = MLClient(workspace=Workspace.create("trial"))
+    job = command(
+        name="train",
+        code=".",
+        command="python write.py ${{outputs.model}}",
+        outputs={"model": Output(type="uri_folder")},
+        compute="inline",
+    )
+    made = client.jobs.create_or_update(job)
+    client.jobs.stream(made.name)
+    for inside in ("", "/paths/m.txt"):
+        path = f"azureml://jobs/{made.name}/outputs/model{inside}"
+        client.models.create_or_update(Entity(name="trained", path=path))
+    folder = Path(Model.get_model_path("trained", 1, client.workspace))
+    assert [each.name for each in folder.iterdir()] == ["m.txt"]
+    assert Path(Model.get_model_path("trained", 2, client.workspace)).read_text() == "m"
+
+
+def test_names_that_nothing_uses_can_be_imported(tmp_path: Path) -> None:
+    code = """
+    import daskrun.azureml
+    from azure.ai.ml import automl
+    from azure.ai.ml.entities import BatchEndpoint, PipelineJob
+    from azure.ai.ml.sweep import Choice
+    from azure.core.exceptions import ResourceNotFoundError
+
+    for use in (lambda: Choice([1]), lambda: automl.image()):
+        try:
+            use()
+        except AttributeError as error:
+            assert "daskrun run job.yml" in str(error)
+        else:
+            raise AssertionError
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, cwd=tmp_path)
+
+
+def test_inputs_that_a_pipelines_function_annotates_may_be_left_out_and_name_a_path() -> None:
+    score = parallel()
+
+    @pipeline()
+    def whole(
+        images,
+        folder: Input(type="string"),
+        few: Input(type="integer", default=3, optional=True),
+    ):
+        scored = score(images=images, few=few)
+        scored.outputs.rows = Output(path=folder, type="uri_folder")
+        return {"out": scored.outputs.rows}
+
+    said = whole(images=Input(path="images"), folder="there").as_job().said
+    assert (said.inputs["few"], said.outputs["out"].path) == ("3", "${{parent.inputs.folder}}")
+    assert "folder" not in whole().as_job().said.inputs
+
+
 def test_a_misspelt_keyword_is_named() -> None:
     with pytest.raises(SettingsError, match=r"mini_batch_sise is no key .* Write mini_batch_size"):
         parallel(mini_batch_sise="2").as_job()
@@ -167,10 +265,11 @@ def test_other_modules_of_azure_are_found_as_ever(tmp_path: Path) -> None:
             import azure.storage
         except ModuleNotFoundError:
             print("as ever")
+        from azure.ai.ml import automl
         try:
-            from azure.ai.ml import automl
-        except ImportError as error:
-            print("MLClient" in str(error))
+            automl.classification()
+        except AttributeError as error:
+            print("daskrun run job.yml" in str(error))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],

@@ -270,6 +270,34 @@ def test_an_output_with_a_path_is_written_anew_by_each_run(here: Path) -> None:
     assert len(Path("out", "all.txt").read_text().splitlines()) == 5
 
 
+def test_a_pipelines_output_that_says_no_type_has_that_of_what_is_written_to_it(here: Path) -> None:
+    Path("component.yml").write_text(
+        "type: command\nname: one\noutputs: {made: {type: uri_file}}\ncode: ./src\n"
+        "command: python one.py ${{outputs.made}}\n"
+    )
+    Path("src", "one.py").write_text("import sys\nopen(sys.argv[1], 'w').write('1')\n")
+    Path("job.yml").write_text(
+        "type: pipeline\nsettings: {default_compute: inline}\noutputs: {all: {}}\njobs:\n"
+        "  one: {component: ./component.yml, outputs: {made: '${{parent.outputs.all}}'}}\n"
+    )
+    run = load_job("job.yml").submit(Workspace.create("trial"))
+    assert run.wait_for_completion() == "Completed"
+    (written,) = [each for each in Path(run.outputs["all"].path).rglob("*") if each.is_file()]
+    assert written.read_text() == "1"
+
+
+def test_the_path_of_an_output_may_name_inputs_and_nothing_else(here: Path) -> None:
+    text = PIPELINE.replace("inputs:\n", "inputs:\n  where: out\n", 1)
+    path = "'./${{%s}}/all.txt'"
+    named = text.replace("uri_file}\njobs", f"uri_file, path: {path}}}\njobs")
+    for inside in ("inputs.where", "parent.inputs.where"):
+        (_, score) = steps(named % inside)
+        assert score.output.destination == f"{here}/out"
+    (problem,) = problems(named % "inputs.wher")
+    assert "${{inputs.wher}} in the path of an output names nothing of this job" in problem
+    assert "There are default_datastore, name, output_name, inputs.where" in problem
+
+
 def test_what_is_kept_of_a_run_makes_the_same_steps(here: Path) -> None:
     Path("job.yml").write_text(PIPELINE)
     published = load_job("job.yml").pipeline(Workspace.create("trial")).publish("kept")

@@ -197,6 +197,11 @@ def test_a_source_folder_is_the_working_directory_and_stays_as_it_is(ws, tmp_pat
     assert not (run.get_steps()[0].folder / "snapshot" / "made.txt").exists()
 
 
+def test_empty_params_are_none():
+    for params in ([], (), {}, None):
+        assert PythonScriptStep("a.py", params=params)._resolve({}).environment_variables == {}
+
+
 def test_params_are_variables(ws, tmp_path):
     code = (
         "import os\nfrom daskrun import Run\n"

@@ -97,6 +97,11 @@ def test_an_import_error_is_shown_where_the_script_imports(tmp_path: Path) -> No
     error = failure(file_of(tmp_path, "import os\nimport no_such_module_here\n"))
     assert error.where == "score.py:2"
     assert error.message == f"ModuleNotFoundError: No module named 'no_such_module_here'{LACKING}"
+    deployed = file_of(tmp_path, "import os\nos.environ['AZUREML_MODEL_DIR']\n")
+    told = (
+        "KeyError: 'AZUREML_MODEL_DIR'. AZUREML_MODEL_DIR is set for the scoring script of a batch"
+    )
+    assert str(failure(deployed).message).startswith(told)
     foreign = file_of(tmp_path, "import os\nimport os.no_such_part\n")
     assert LACKING not in str(failure(foreign).message)
 

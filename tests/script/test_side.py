@@ -123,18 +123,19 @@ def test_a_path_that_another_run_uses_is_refused(root, tmp_path):
     assert contents(there) == TEXTS
 
 
-def test_paths_are_put_in_where_the_script_looks(monkeypatch):
+def test_paths_are_put_in_where_the_script_looks(monkeypatch, tmp_path):
     monkeypatch.setenv("taken", "mine")
-    context = ScriptContext(
-        output_dir="/node/output", input_datasets={"images": "/images", "x": ""}
-    )
+    context = ScriptContext(output_dir="s3://b/rows", input_datasets={"images": "/images", "x": ""})
+    rows = ScriptOutput(url="s3://b/rows")
     spec = NodeSpec(
         run_id="run",
         node="node000",
         nodes_here=1,
         gpus=None,
         logs="/logs",
-        process=ProcessSpec(ScriptFile("score.py", "score.py", "/"), (), (), context),
+        process=ProcessSpec(
+            ScriptFile("score.py", "score.py", "/"), (), (), context, files=(rows,)
+        ),
         arguments=(
             "score.py",
             "--x",
@@ -147,7 +148,7 @@ def test_paths_are_put_in_where_the_script_looks(monkeypatch):
             InputPlace("far", "s3://b/far", True, "files"),
         ),
         side_inputs={"x": side("/x", there=True)},
-        outputs={"rows": ScriptOutput(url="s3://b/rows")},
+        outputs={"rows": rows},
         limits=Limits(1, 1, 1, 1, 1, None),
         environment={"asked": "yours"},
         processes=None,
@@ -158,10 +159,12 @@ def test_paths_are_put_in_where_the_script_looks(monkeypatch):
         usage_interval=0,
         fetch_limit=1,
         cache_limit=0,
-        folder="/node",
+        folder=str(tmp_path),
     )
     made = located(spec, {"taken": "/taken", "asked": "/asked"})
-    assert made.process.argv == ("score.py", "--x", "/x", "/node/output", "/images")
+    here = f"{tmp_path}/output/0"
+    assert made.process.argv == ("score.py", "--x", "/x", here, "/images")
+    assert made.process.context.output_dir == made.process.files[0].folder == here
     paths = {"images": "/images", "x": "/x", "taken": "/taken", "asked": "/asked"}
     assert made.process.context.input_datasets == paths
     own = {name: path for name, path in paths.items() if name not in ("taken", "asked")}

@@ -426,3 +426,12 @@ def test_a_folder_with_an_environment(tmp_path):
     assert Environment.load_from_directory(tmp_path / "kept").requirements == ["tiny", "other", "x"]
     with pytest.raises(SettingsError, match=r"azureml_environment\.json' can't be read"):
         Environment.load_from_directory(tmp_path)
+
+
+def test_dependencies_are_saved_by_either_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = CondaDependencies.create(["pillow"])
+    assert named.save() == named.save_to_file(".") == "conda_dependencies.yml"
+    assert named.save("deploy/mine.yml") == "deploy/mine.yml"
+    texts = {path.read_text() for path in tmp_path.rglob("*.yml")}
+    assert texts == {named.serialize_to_string()}

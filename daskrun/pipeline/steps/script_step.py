@@ -228,7 +228,7 @@ class PythonScriptStep(PipelineStep):
             shown = f"runconfig={self.runconfig!r} is of type {type(self.runconfig).__name__}"
             problems.append(f"{shown}. Write runconfig=RunConfiguration(), or environment=...")
         problems += list_problems("inputs", self.inputs) + self._output_problems()
-        if not isinstance(self.params, dict | None):
+        if self.params and not isinstance(self.params, dict):
             problems.append(f"params={self.params!r} is not a dict. Write params={{'rate': 0.1}}.")
         if not isinstance(self.allow_reuse, bool):
             problems.append(f"allow_reuse={self.allow_reuse!r} is not one. Write True or False.")

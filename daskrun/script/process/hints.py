@@ -25,6 +25,12 @@ KEPT = (
     ". This machine keeps the file for all runs, so nobody may write it. Give the side input "
     "as_download(), which is a copy, or copy the file to the working directory."
 )
+MODEL_DIR = "AZUREML_MODEL_DIR"
+OF_DEPLOYMENTS = (
+    f". {MODEL_DIR} is set for the scoring script of a batch deployment. In a step write "
+    "Model.get_model_path(name), or environment_variables={'AZUREML_MODEL_DIR': folder} in the "
+    "config."
+)
 SAID = 2048
 """Bytes of stderr that are shown of a script that ends by ``SystemExit``."""
 LAST_WORDS = 200
@@ -43,6 +49,8 @@ def hints_of(error: BaseException, script: ScriptFile) -> tuple[str, str]:
         return hint, hint and f"{hint[2:]}\n"
     if isinstance(error, PermissionError) and _is_kept(error.filename):
         return KEPT, f"{KEPT[2:]}\n"
+    if isinstance(error, KeyError) and error.args == (MODEL_DIR,):
+        return OF_DEPLOYMENTS, f"{OF_DEPLOYMENTS[2:]}\n"
     if type(error) is ModuleNotFoundError and error.name:
         hint = LACKING if _is_foreign(error.name) else ""
         return hint, hint and f"{hint[2:]}\n"

@@ -241,13 +241,10 @@ class Datastore(OriginalClass):
             ``relative`` leads out of the datastore.
         """
         clean = posixpath.normpath(relative.lstrip("/")) if relative.strip("/") else ""
-        if clean == ".." or clean.startswith("../") or "\0" in clean:
-            raise SettingsError(
-                "datastore path",
-                [f"path={relative!r} leads out of datastore {self.name!r}. Write one inside it."],
-            )
-        if not is_writable(clean):
-            raise SettingsError("datastore path", [f"path={relative!r} {HALF}"])
+        outside = clean == ".." or clean.startswith("../") or "\0" in clean
+        wrong = f"leads out of datastore {self.name!r}. Write one inside it." if outside else ""
+        if wrong or not is_writable(clean):
+            raise SettingsError("datastore path", [f"path={relative!r} {wrong or HALF}"])
         root = self._kept.root
         if clean in ("", "."):
             return root

@@ -216,6 +216,10 @@ class CondaDependencies(OriginalClass):
             raise StorageError(f"{str(file)!r} can't be written: {error}") from error
         return os.fspath(conda_file_path)
 
+    def save(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Write it to a file, ``conda_dependencies.yml`` if nothing is said, and give its path."""
+        return self.save_to_file("", "conda_dependencies.yml" if path is None else path)
+
     @property
     def for_pip(self) -> list[str]:
         """What pip is asked for: without what daskrun is, local files by their whole path.
