@@ -8,7 +8,6 @@ enough to resume from.
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.bundles_out import BundlesOut
@@ -37,15 +36,16 @@ from daskrun.core.init_policy import InitPolicy
 from daskrun.core.report import Obstacle, Progress, RunStatus
 from daskrun.core.tally import Ending, Program, Tally
 from daskrun.core.thresholds import exceeded
+from daskrun.core.work_left import FAILED, FRESH, SUCCEEDED, WAITING, WorkLeft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from daskrun.core.homes import Homes
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.core.report import Report
     from daskrun.core.settings import RunSettings
 
-PLANNED, OUT, WAITING, SUCCEEDED, FAILED = range(5)
 LONGEST_DELAY = 10.0
 """Seconds a mini-batch waits at most for its next try."""
 
@@ -54,7 +54,8 @@ class Ledger:
     """The account of one run.
 
     ``script`` is the file name of one that is run as a whole, the only mini-batch; else ``""``.
-    ``out`` is what is out of an account that this one takes the place of.
+    ``out`` is what is out of an account that this one takes the place of; ``homes`` says which
+    mini-batches are near which nodes.
 
     Examples
     --------
@@ -68,23 +69,21 @@ class Ledger:
     """
 
     def __init__(
-        self, settings: RunSettings, script: str = "", out: BundlesOut | None = None
+        self,
+        settings: RunSettings,
+        script: str = "",
+        out: BundlesOut | None = None,
+        homes: Homes | None = None,
     ) -> None:
         self._settings = settings
         self._script = script
         self.tally = Tally()
         self._states = bytearray()
-        self.next_fresh = 0
-        """The first mini-batch that was never handed out."""
+        self._left = WorkLeft(self._states, homes)
+        self._homes = homes
         self._complete = False
         self.bundles_out = self._out = BundlesOut() if out is None else out
         self.may_repeat = settings.appends  # whether a mini-batch may be run twice at once
-        self._ready: list[tuple[int, int]] = []
-        """Heap of (index, attempt): came back not started, or their delay is over."""
-        self._alone: set[int] = set()
-        """Those that are handed out in bundles of their own."""
-        self._waiting: list[tuple[float, int, int]] = []
-        """Heap of (due, index, attempt)."""
         self._slots: dict[str, int] = {}
         self._init = InitPolicy()
         self._before: dict[int, tuple[Outcome, ProcessInfo | None]] = {}
@@ -144,10 +143,10 @@ class Ledger:
                     self.tally.success(outcome, process)
             else:
                 self.tally.failure(outcome, process, final=False)
-                if self._states[index] == PLANNED:
+                if self._states[index] == FRESH:
                     tries, lasting = (0, False) if forgiven else (outcome.attempt, outcome.lasting)
                     failed[index] = tries, outcome.items, lasting
-        self._ready += [(index, 1) for index in self._before]
+        again = [(index, 1) for index in self._before]
         orders: list[Order] = []
         for index, (attempt, items, lasting) in failed.items():
             if over or lasting or attempt >= self._settings.run_max_try:
@@ -156,13 +155,8 @@ class Ledger:
                 orders.append(Skip(index))
             else:
                 self._states[index] = WAITING
-                self._ready.append((index, attempt + 1))
-        self.next_fresh = max(self.next_fresh, touched)
-        index = self._states.find(PLANNED, 0, self.next_fresh)
-        while index >= 0:  # what was out when the driver ended
-            self._ready.append((index, 1))
-            index = self._states.find(PLANNED, index + 1, self.next_fresh)
-        heapify(self._ready)
+                again.append((index, attempt + 1))
+        self._left.recall(again, touched)
         return orders
 
     # what the driver may ask
@@ -175,23 +169,27 @@ class Ledger:
     @property
     def wants_plan(self) -> bool:
         """Whether all that is planned has been handed out, and there may be more."""
-        return not self._complete and self.next_fresh >= len(self._states) and self._stopped is None
+        return not self._complete and self._left.fresh == 0 and self._stopped is None
+
+    @property
+    def next_fresh(self) -> int:
+        """The first mini-batch that was never handed out."""
+        return self._left.next_fresh
 
     @property
     def next_due(self) -> float | None:
         """When the next waiting mini-batch may be tried again."""
-        return self._waiting[0][0] if self._waiting else None
+        return self._left.next_due
 
     def remaining(self) -> int:
         """Mini-batches known and not yet handed out."""
-        return len(self._states) - self.next_fresh + len(self._ready) + len(self._waiting)
+        return len(self._left)
 
     def has_work(self, now: float) -> bool:
         """Return whether a slot that has room now would get a bundle."""
         if self._stopped or self.finished:
             return False
-        due = bool(self._waiting) and self._waiting[0][0] <= now
-        return bool(self._ready) or due or self.next_fresh < len(self._states)
+        return self._left.is_any(now)
 
     def bundle(self, number: int) -> Bundle | None:
         """Return a bundle that is out, None when it is not (any more)."""
@@ -211,6 +209,8 @@ class Ledger:
 
     def _node_ready(self, event: NodeReady) -> list[Order]:
         self._slots[event.node] = event.slots
+        if self._homes is not None:
+            self._homes.came(event.node, event.where)
         return []
 
     def _node_lost(self, event: NodeLost) -> list[Order]:
@@ -230,22 +230,8 @@ class Ledger:
     def _room(self, event: RoomFor) -> list[Order]:
         if not self.has_work(event.now):
             return []
-        while self._waiting and self._waiting[0][0] <= event.now:
-            _, index, attempt = heappop(self._waiting)
-            heappush(self._ready, (index, attempt))
-        entries: list[tuple[int, int]] = []
-        limit = event.limit
-        while self._ready and len(entries) < limit:
-            if self._ready[0][0] in self._alone:
-                limit = max(1, len(entries))  # with what came before it, or by itself
-                if entries:
-                    break
-            entries.append(heappop(self._ready))
-        fresh = min(limit - len(entries), len(self._states) - self.next_fresh)
-        entries += [(index, 1) for index in range(self.next_fresh, self.next_fresh + fresh)]
-        self.next_fresh += fresh
-        for index, _ in entries:
-            self._states[index] = OUT
+        if not (entries := self._left.take(event.node, event.limit, event.now)):
+            return []
         bundle = Bundle(next(self._out.numbers), event.node, tuple(entries))
         self._out.send(bundle, self._slots.get(event.node, 1), event.now)
         if self._began is None:
@@ -276,7 +262,7 @@ class Ledger:
                     self.tally.backups_first += self._out.settle(outcome.index, event.number)
                 self._settle(outcome, event, orders)
         self._take_back(owed)
-        self._alone.update(event.alone)
+        self._left.alone.update(event.alone)
         if self._pace_from is None:
             self._pace_from = event.now, self.tally.succeeded + self.tally.failed
         return orders + self._judge(event.now)
@@ -295,7 +281,7 @@ class Ledger:
     # what follows from them
 
     def _settle(self, outcome: Outcome, event: BundleReturned, orders: list[Order]) -> None:
-        self._alone.discard(outcome.index)
+        self._left.alone.discard(outcome.index)
         if outcome.status == 0:
             self._before.pop(outcome.index, None)
             self._states[outcome.index] = SUCCEEDED
@@ -314,16 +300,14 @@ class Ledger:
             self._states[outcome.index] = FAILED
             orders.append(Skip(outcome.index))
             return
-        self._states[outcome.index] = WAITING
         delay = min(self._settings.retry_delay * 2 ** (outcome.attempt - 1), LONGEST_DELAY)
-        heappush(self._waiting, (event.now + delay, outcome.index, outcome.attempt + 1))
+        self._left.wait(event.now + delay, outcome.index, outcome.attempt + 1)
 
     def _take_back(self, entries: Mapping[int, int]) -> None:
         for index, attempt in entries.items():
             if not self._out.give_up(index):
                 continue  # another bundle has it
-            self._states[index] = WAITING if attempt > 1 else PLANNED
-            heappush(self._ready, (index, attempt))
+            self._left.put_back(index, attempt)
 
     def _judge(self, now: float) -> list[Order]:
         """Compare the counts with the three thresholds."""
@@ -365,7 +349,7 @@ class Ledger:
             eta = (now - since) * (total - done) / (done - before) if done > before else None
         return Progress(
             total=total,
-            handed_out=self.next_fresh,
+            handed_out=self._left.handed_out,
             succeeded=tally.succeeded,
             failed=tally.failed,
             in_flight=self._out.mini_batches,
@@ -387,14 +371,15 @@ class Ledger:
 
     def _ending(self) -> Ending:
         limit = self._settings.run_invocation_timeout
-        left = [*self._ready, *(entry[1:] for entry in self._waiting)]
         return Ending(
             self.tally,
             known=len(self._states),
             complete=self._complete,
             stopped=self._stopped,
             status=self.finished,
-            untried=sum(attempt > 1 for _, attempt in left) if self._stopped is not None else 0,
+            untried=sum(attempt > 1 for _, attempt in self._left)
+            if self._stopped is not None
+            else 0,
             program=Program(self._script, limit) if self._script else None,
             obstacle=self._obstacle,
         )

@@ -213,3 +213,26 @@ def table(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError("is not a dict")  # noqa: TRY004
     return dict(value)
+
+
+def locality(value: Any) -> dict[str, tuple[str, ...]] | str:
+    """Return paths by address or host, or what names a function of a module that gives hosts."""
+    if callable(value):
+        module, name = value.__module__, getattr(value, "__qualname__", "")
+        if module == "__main__" or not name.isidentifier():
+            raise ValueError("is not a function of a module, which other processes could import")
+        return f"{module}:{name}"
+    if isinstance(value, str):
+        module, _, name = value.partition(":")
+        if not (name.isidentifier() and all(part.isidentifier() for part in module.split("."))):
+            raise ValueError("names no function of a module")
+        return value
+    found = {}
+    for host, paths in table(value).items():
+        if not isinstance(host, str) or not host.strip():
+            raise ValueError(f"has {host!r}, which is no address or host")
+        listed(paths, f"has {paths!r} for {host!r}, which is no list of paths")
+        if wrong := [each for each in paths if not isinstance(each, str) or not each]:
+            raise ValueError(f"has {wrong[0]!r} for {host!r}, which is no path")
+        found[host] = tuple(paths)
+    return found

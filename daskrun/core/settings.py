@@ -184,6 +184,14 @@ class RunSettings:
         traits=NO_RESULT | RESUME,
     )
     """Bytes of remote side inputs, models and code that a machine keeps for later runs."""
+    locality: dict[str, tuple[str, ...]] | str | None = setting(  # noqa: RUF009
+        rules.locality,
+        None,
+        hint="Write locality={'tcp://10.0.0.1:4000': ['/data/a/*.png'], 'host-2': ['/data/b']}, "
+        "or the function of a module that returns the hosts of a path, 'hosts:of_path'.",
+        traits=NO_RESULT | RESUME | NODES,
+    )
+    """Which nodes are near which files."""
     retry_delay: float = setting(rules.seconds(zero=True, most=10), 0.1, traits=NO_RESULT | RESUME)
     """Wait before a second try, doubled for each further one, at most 10 s."""
     straggler_backups: bool = setting(

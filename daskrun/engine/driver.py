@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
-import traceback
 from dataclasses import replace
-from pathlib import Path
+from traceback import format_exc
 from typing import TYPE_CHECKING
 
 from daskrun.core.events import (
@@ -40,6 +39,7 @@ from daskrun.engine.dispatch import make_dispatcher
 from daskrun.engine.history import Checkpoints, History
 from daskrun.engine.input_look import InputLook
 from daskrun.engine.journal_records import ResumedRecord
+from daskrun.engine.locality import Locality
 from daskrun.engine.observers import PROGRESS_INTERVAL, Audience
 from daskrun.engine.past import Replay
 from daskrun.engine.results import Results
@@ -82,13 +82,12 @@ class Driver:
         self._control = control
         self._settings = request.settings
         self._plan = request.plan
-        script = request.script
-        self._script = Path(script.file).name if script.whole else ""
+        self._script = request.program
+        self._locality = Locality(request.settings.locality, request.plan)
         self._ledger = self._new_ledger()
         self._checkpoints = Checkpoints()
         self._history = History(request, self._checkpoints)
-        tries = request.settings.run_max_try
-        self._surveys = Surveys(request.plan, tries, self._history.note_later)
+        self._surveys = Surveys(self._plan, self._settings.run_max_try, self._history.note_later)
         self._planned: tuple[int, bool] | None = None
         self._unjoined = False
         self._warnings: dict[str, None] = dict.fromkeys(warnings_of(request.plan.inputs))
@@ -102,7 +101,7 @@ class Driver:
         self._made_again = 0
 
     def _new_ledger(self, out: BundlesOut | None = None) -> Ledger:
-        ledger = Ledger(self._settings, self._script, out)
+        ledger = Ledger(self._settings, self._script, out, self._locality.homes)
         ledger.may_repeat &= len(self._request.outputs) < 2  # run() writes files to the others
         return ledger
 
@@ -126,8 +125,7 @@ class Driver:
             self._unjoined = isinstance(error, WrongResultError)
         except Exception as error:
             logger.exception("run %s: the driver failed", self._request.run_id)
-            trouble = f"daskrun itself failed: {type(error).__name__}: {error}"
-            trouble += f"\n{traceback.format_exc()}"
+            trouble = f"daskrun itself failed: {type(error).__name__}: {error}\n{format_exc()}"
         completed = trouble is None and self._ledger.finished is RunStatus.COMPLETED
         self._close(completed, trouble or "")
         return self._report(trouble)
@@ -139,6 +137,8 @@ class Driver:
                 self._dispatcher.start()
             self._dispatched = True
             self._loop()
+            if unused := self._locality.unused:
+                self._warn(unused)
         if self._ledger.finished is RunStatus.COMPLETED:
             self._audience.show(self._ledger, in_any_case=True)
             try:
@@ -242,6 +242,7 @@ class Driver:
         if (plan.known, plan.complete) != self._planned:
             self._planned = plan.known, plan.complete
             self._history.note_size()
+            self._locality.know()
             self._handle(Planned(*self._planned, time.monotonic()))
 
     def _events(self) -> Iterator[Event]:
@@ -348,8 +349,7 @@ class Driver:
             self._handle(StopAsked(reason, canceled=False, now=now))
 
     def _check_room(self, now: float) -> None:
-        tally, plan = self._ledger.tally, self._plan
-        total = plan.known if plan.complete else None
+        tally, total = self._ledger.tally, self._plan.known if self._plan.complete else None
         look = self._results.look(now, tally.succeeded + tally.failed, total)
         if look.warning:
             self._warn(look.warning)

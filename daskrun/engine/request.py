@@ -136,6 +136,11 @@ class StepRequest:
     observers: tuple[Observer | Callable[[], Observer], ...] = ()
     """The user's, and what makes one when it is called without arguments."""
 
+    @property
+    def program(self) -> str:
+        """File name of a script that is run as a whole; ``""`` for any other."""
+        return self.script.file.rpartition("/")[2] if self.script.whole else ""
+
     def started(self, now: float) -> RunStarted:
         """Return the event that the run begins."""
         return RunStarted(

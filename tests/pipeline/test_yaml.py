@@ -66,6 +66,7 @@ VALUES = {
     "scheduler_timeout": 109,
     "progress_update_timeout": 105,
     "process_memory_limit": "2GB",
+    "locality": {"tcp://10.0.0.1:4000": ["/data/a/*"], "host-2": ["s3://bucket/b"]},
     "node_cache_limit": "5GB",
     "retry_delay": 0.5,
     "resource_monitor_interval": 15,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import original_keywords
+from daskrun.core.rules import locality
 from daskrun.core.settings import resolve_settings
 from daskrun.errors import SettingsError
 from daskrun.output.sinks.registry import format_of, reference_of
@@ -124,6 +125,10 @@ class ParallelRunConfig:
     process_memory_limit
         Size, such as ``"2GB"``, at which a script process is killed; None: no limit, in a container
         0.9 × its limit ÷ processes.
+    locality
+        Which nodes are near which files, and preferred for them: a dict of addresses or hosts of
+        Dask workers, such as ``{"host-1": ["/data/a", "/data/b/*.png"]}``, or a function of a
+        module, or its name such as ``"hosts:of_path"``, that returns the hosts of a path.
     node_cache_limit
         How much a machine keeps for later runs of what they bring there; 0: nothing.
     retry_delay
@@ -191,6 +196,7 @@ class ParallelRunConfig:
     scheduler_timeout: float = 300
     progress_update_timeout: float | None = None
     process_memory_limit: int | str | None = None
+    locality: Mapping[str, Sequence[str]] | Callable[[str], Sequence[str]] | str | None = None
     node_cache_limit: int | str = "20GB"
     retry_delay: float = 0.1
     resource_monitor_interval: float = 30
@@ -204,6 +210,8 @@ class ParallelRunConfig:
         if callable(self.entry_script):
             self.entry_script = script_of(self.entry_script)
         self.resolve({})
+        if callable(self.locality):
+            self.locality = locality(self.locality)
         if self.append_row_format is not None:  # what can be recorded
             self.append_row_format = reference_of(self.append_row_format)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from daskrun.core.plugins import load
 from daskrun.core.settings import Trait, settings_with
+from daskrun.errors import DaskrunError
 from daskrun.pipeline.steps.function_script import PREFIX
 from daskrun.pipeline.steps.parameter import PipelineParameter
 from daskrun.workspace.compute.targets import ComputeTarget
@@ -47,6 +49,11 @@ def own_problems(config: Any) -> list[str]:
             for name in ("mini_batch_size", "partition_keys")
             if getattr(config, name) is not None
         ]
+    if isinstance(config.locality, str):
+        try:
+            load(config.locality)
+        except (DaskrunError, ImportError) as error:
+            problems.append(f"locality={config.locality!r}: {error}")
     if PREFIX in str(config.entry_script) and config.source_directory is not None:
         problems.append(
             f"source_directory={str(config.source_directory)!r} and a function as entry_script: "
