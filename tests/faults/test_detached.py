@@ -178,6 +178,18 @@ def test_the_worker_that_hosts_it_is_killed(work: SimpleNamespace, cluster: Clus
     check(run, work)
 
 
+def test_all_workers_go_and_others_come(work: SimpleNamespace, cluster: Cluster) -> None:
+    cluster.have_workers(2)
+    run = work.submit()
+    driver_after(run, 0)
+    wait_for(lambda: done(work) > 4, BEGIN)
+    cluster.have_workers(0)
+    assert run.get_status() == "Running"
+    cluster.have_workers(2)
+    check(run, work)
+    assert len(drivers(run)) == 2
+
+
 def test_the_worker_that_hosts_it_is_retired(work: SimpleNamespace, cluster: Cluster) -> None:
     cluster.have_workers(2)
     run = work.submit()

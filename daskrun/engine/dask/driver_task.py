@@ -81,7 +81,7 @@ class DriverTask:
         return able
 
     def start(self, data: bytes, workers: list[str]) -> None:
-        """Have the scheduler run the task, on one of these workers while any of them is there.
+        """Have the scheduler run the task: first on one of these workers, then on any.
 
         Raises ComputeTargetException where it hasn't taken it in time.
         """
@@ -108,6 +108,9 @@ class DriverTask:
                     f"task within {self._limit:g} s"
                 )
             time.sleep(0.05)
+        # Where all of these workers are gone the task would wait for them, not for one that comes.
+        lift = client.scheduler.set_restrictions
+        client.sync(lift, worker={key: None}, callback_timeout=self._limit)
         fire_and_forget(future)
 
     def _status(self) -> str | None:
