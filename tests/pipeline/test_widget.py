@@ -110,7 +110,7 @@ def test_steps_are_shown_with_what_they_wait_for_and_metrics_as_plots(work):
     for loss in (3.0, 2.0, 1.0):
         run.log_row("training", loss=loss, step="<b>")
     html = run._repr_html_()
-    assert "after one" in html
+    assert '">one</span> → <span' in html
     assert "accuracy: <b>0.5</b>" in html
     assert "training loss: 3 values, the last 1" in html
     assert "<polyline" in html

@@ -27,6 +27,7 @@ BETWEEN_PROCESSES = {
     "data/tabular/write.py": "pickle.loads",  # as dask_frames.py
     "engine/dask/connection.py": "pickle.loads",  # of the scheduler, as its client does
     "engine/dask/bag.py": "eval",  # in Dask's workers, of this package's own text
+    "engine/dask/driver_task.py": "eval",  # likewise
     "engine/dask/source.py": "eval",  # likewise
     "script/wire.py": "pickle.loads",  # what is told downwards: see there
 }

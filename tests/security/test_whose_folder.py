@@ -258,4 +258,9 @@ def test_folders_that_are_kept_are_made_in_one_place():
         if "0o700" not in call
     }
     # The others make temporary folders, in one of this user alone.
-    assert made == {"storage/folders.py", "pipeline/submission/trial.py", "engine/dask/worker.py"}
+    assert made == {
+        "storage/folders.py",
+        "storage/content_cache.py",
+        "pipeline/submission/trial.py",
+        "engine/dask/copied_node.py",
+    }
