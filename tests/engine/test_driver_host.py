@@ -78,6 +78,19 @@ def _watch() -> None:
     _Host(worker, str(worker.get_current_task()), "program", {}).watch()
 
 
+@pytest.mark.slow
+def test_workers_are_asked_until_one_can(
+    client: Client, monkeypatch: pytest.MonkeyPatch, program: list[str]
+) -> None:
+    (able,) = client.scheduler_info()["workers"]
+    program.append("import sys; sys.stdin.readline(); print('\"\"')")
+    with DriverTask("run2", client.scheduler.address, USUAL) as task:
+        known = {f"tcp://127.0.0.1:{port}": {} for port in range(1, 13)}
+        told = {"workers": {**known, able: {}}}
+        monkeypatch.setattr(task._connection.client, "scheduler_info", lambda **_: told)
+        assert task.able(packed(("program", {}))) == [able]
+
+
 def test_deaths_of_workers_are_counted_anew(client: Client) -> None:
     def suspect(dask_scheduler: Scheduler) -> None:
         dask_scheduler.tasks["waits"].suspicious = 3

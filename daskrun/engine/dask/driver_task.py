@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 MODULE, NAME = host_driver.__module__, host_driver.__name__
 CALL = partial(eval, f"__import__('{MODULE}', fromlist=['']).{NAME}(data)")
 """The task: builtins and text, as that of a bundle."""
-MOST_ASKED = 10
-"""Workers that are asked whether they could drive a run."""
+ASKED_AT_ONCE = 10
+"""Workers that are asked whether they could drive a run, before others are."""
 ANSWER_LIMIT = ASK_LIMIT + 10.0
 """Seconds in which they do: one that is stopped does never."""
 RETRIES = 10
@@ -52,12 +52,12 @@ class DriverTask:
         self._connection.close(quick=False)
 
     def able(self, data: bytes) -> list[str]:
-        """Return the workers that can host the driver, of the first few; [] where there are none.
+        """Return workers that can host the driver, a few of them; [] where there are none at all.
 
         Raises ComputeTargetException where there are workers, and none of them can.
         """
         client = self._connection.client
-        known = list(client.scheduler_info(n_workers=-1)["workers"])[:MOST_ASKED]
+        known = list(client.scheduler_info(n_workers=-1)["workers"])
 
         async def ask(address: str) -> str:
             try:
@@ -68,11 +68,15 @@ class DriverTask:
             except Exception as error:  # noqa: BLE001  (no daskrun, or another one, or it has died)
                 return f"{type(error).__name__}: {error}"
 
-        async def ask_all() -> list[str]:
-            return list(await asyncio.gather(*map(ask, known)))
+        async def ask_all(addresses: list[str]) -> list[str]:
+            return list(await asyncio.gather(*map(ask, addresses)))
 
-        answers = dict(zip(known, client.sync(ask_all), strict=True))
-        able = [address for address, why in answers.items() if not why]
+        answers: dict[str, str] = {}
+        able: list[str] = []
+        while not able and len(answers) < len(known):
+            some = known[len(answers) : len(answers) + ASKED_AT_ONCE]
+            answers.update(zip(some, client.sync(ask_all, some), strict=True))
+            able = [address for address in some if not answers[address]]
         if answers and not able:
             address, why = next(iter(answers.items()))
             raise ComputeTargetException(
