@@ -14,6 +14,7 @@ import pytest
 from running import alive, wait_for
 
 from daskrun import (
+    ComputeTargetException,
     Experiment,
     Pipeline,
     SettingsError,
@@ -22,7 +23,7 @@ from daskrun.core.events import Observer
 from daskrun.engine.dask.driver_host import start_process
 from daskrun.engine.request import GivenCluster
 from daskrun.pipeline.execution.detached import place_of
-from daskrun.pipeline.execution.driver_process import MOST_STUCK, PROGRAM, Asked, why_unable
+from daskrun.pipeline.execution.driver_process import MOST_STUCK, PROGRAM, Asked, drive, why_unable
 from daskrun.pipeline.records import step_spec
 from daskrun.testing import account
 from daskrun.workspace.run_folders import handover
@@ -323,3 +324,20 @@ def test_why_a_process_could_not_drive_a_run(work, tmp_path):
     )
     with run._kept.drive():
         assert why_unable(Asked(run.id, work.ws.location)) == ""
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"python": "3.99.1"}, "and who has submitted the run 3.99.1: start it with Python 3.99"),
+        ({"wire": "0-other"}, "who has submitted the run 0-other"),
+    ],
+)
+def test_a_process_unlike_who_submitted_drives_no_run(work, other, told):
+    run = work.submit()
+    run.wait_for_completion()
+    asked = Asked(run.id, work.ws.location)
+    unlike = replace(asked, like={**asked.like, **other})
+    assert told in why_unable(unlike)
+    with pytest.raises(ComputeTargetException, match="has submitted the run"):
+        drive(unlike)

@@ -29,10 +29,10 @@ def named(addresses: Iterable[str]) -> str:
     return ", ".join(shown[:NAMED]) + more
 
 
-def misfit(found: Mapping[str, str], here: Mapping[str, str]) -> str:
+def misfit(found: Mapping[str, str], here: Mapping[str, str], who: str = "the driver") -> str:
     """Return why a worker with what is ``found`` can take no part; ``""`` where it can.
 
-    ``here`` is what the driver has.
+    ``here`` is what the driver, or ``who`` else, has.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def misfit(found: Mapping[str, str], here: Mapping[str, str]) -> str:
     wanted, own = here["python"].rpartition(".")[0], here.get("daskrun", "")
     if found["python"].rpartition(".")[0] != wanted:
         return (
-            f"runs Python {found['python']}, and the driver {here['python']}: "
+            f"runs Python {found['python']}, and {who} {here['python']}: "
             f"start it with Python {wanted}"
         )
     if (trouble := found.get("trouble")) is not None:
@@ -55,7 +55,7 @@ def misfit(found: Mapping[str, str], here: Mapping[str, str]) -> str:
     if found["wire"] != here["wire"]:
         return (
             f"has daskrun {found.get('daskrun', '?')}, which talks another way (wire version "
-            f"{found['wire']}, the driver's {here['wire']}): install daskrun=={own} there"
+            f"{found['wire']}, {who} {here['wire']}): install daskrun=={own} there"
         )
     return ""
 

@@ -14,6 +14,8 @@ import threading
 import time
 from base64 import b64decode, b64encode
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from platform import python_version
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.intervals import USUAL, Intervals
@@ -21,9 +23,16 @@ from daskrun.core.json_text import parsed
 from daskrun.core.logs import get_logger
 from daskrun.core.report import RunStatus
 from daskrun.engine.dask.driver_host import CANCEL
+from daskrun.engine.dask.versions import misfit
 from daskrun.engine.journal_records import read_attempts
 from daskrun.engine.request import GivenCluster
-from daskrun.errors import DaskrunError, ResumeError, SettingsError, StorageError
+from daskrun.errors import (
+    ComputeTargetException,
+    DaskrunError,
+    ResumeError,
+    SettingsError,
+    StorageError,
+)
 from daskrun.pipeline.execution.output_log import DRIVER_LOG, print_into
 from daskrun.pipeline.execution.resume import make_driver
 from daskrun.script.wire import packed, unpacked
@@ -65,6 +74,8 @@ class Asked:
     """What ``distributed.Security`` needs for that."""
     worker: str = ""
     """Address of the Dask worker that has started this process."""
+    like: Mapping[str, str] = field(default_factory=lambda: _versions())
+    """What was installed where the run was submitted, as what takes part has to have it."""
     only_looks: bool = False
     """Whether it only says why it could not drive the run."""
 
@@ -93,8 +104,11 @@ class Asked:
     def open(self) -> tuple[Workspace, RunFolder]:
         """Return the workspace, and the run's folder there.
 
-        Raises DaskrunError where one of them can't be reached.
+        Raises DaskrunError where one of them can't be reached, or what is installed here can't
+        drive the run: it would leave out all workers that are unlike itself.
         """
+        if why := misfit(_versions(), self.like, "who has submitted the run"):
+            raise ComputeTargetException(f"the process {why}.")
         intervals = Intervals(**self.intervals)
         workspace = Workspace(self.workspace, self.options or None, intervals=intervals)
         folder = workspace.site.find_run(self.run)
@@ -113,11 +127,19 @@ class Asked:
         return GivenCluster(self.scheduler, security)
 
 
+def _versions() -> dict[str, str]:
+    from daskrun.engine.dask.worker import WIRE  # an import of daskrun needs it not
+
+    return {"python": python_version(), "daskrun": version("daskrun"), "wire": WIRE}
+
+
 def why_unable(asked: Asked) -> str:
     """Return why this process could not drive a run that another holds now; ``""`` if it could."""
     try:
         _, folder = asked.open()
         driven = folder.is_driven()
+    except ComputeTargetException as error:
+        return str(error)
     except (DaskrunError, OSError) as error:
         return (
             f"{error} Put the workspace into a folder that all workers have under the same path, "
