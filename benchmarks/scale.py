@@ -50,7 +50,7 @@ def main(rounds: int) -> bool:
             f" bundles a second, {middle(found, 'megabytes'):.0f} MB, journal "
             f"{middle(found, 'journal_megabytes'):.1f} MB"
         )
-    found = [one_round("scale", "dask") for _ in range(rounds)]
+    found = [one_round("scale", "dask", str(SECONDS)) for _ in range(rounds)]
     rate = middle(found, "bundles")
     print(
         f"  a real scheduler, {WORKERS} workers whose bundles take no time: {rate:,.0f} bundles a "
@@ -113,8 +113,9 @@ def measure_short() -> dict[str, Any]:
 
 def measure_plain() -> float:
     """Measure how near to the ideal loops come that only sleep, one for each worker at once."""
+    count = asked_items(PLAIN)
     code = (
-        f"import time\nbegan = time.monotonic()\nfor _ in range({PLAIN}): "
+        f"import time\nbegan = time.monotonic()\nfor _ in range({count}): "
         f"time.sleep({SHORT_SECONDS})\nprint(time.monotonic() - began)"
     )
     loops = [
@@ -122,10 +123,10 @@ def measure_plain() -> float:
         for _ in range(WORKERS)
     ]
     took = [float(loop.communicate()[0]) for loop in loops]
-    return PLAIN * SHORT_SECONDS * len(took) / sum(took)
+    return count * SHORT_SECONDS * len(took) / sum(took)
 
 
-def measure_dask() -> dict[str, Any]:
+def measure_dask(seconds: float) -> dict[str, Any]:
     """Measure how many bundles a second go to workers and back, by the way that runs take."""
     from distributed import LocalCluster
 
@@ -140,7 +141,7 @@ def measure_dask() -> dict[str, Any]:
         client = connection.client
         client.run(_answer_at_once)
         out = Outstanding("scale", connection, 20.0)
-        out.connected("scale")
+        out.connected("scale", "scale")
         workers = sorted(client.scheduler_info(n_workers=-1)["workers"])
         payload = pack_entries([(b"x" * 200, 1)] * 32)
 
@@ -150,7 +151,7 @@ def measure_dask() -> dict[str, Any]:
             assert out.hand_out(where, [Packed(bundle, payload)], 1.0, lambda: True)
 
         cpu, began, done, asked = time.process_time(), time.monotonic(), 0, 0
-        while time.monotonic() < began + SECONDS:
+        while time.monotonic() < began + seconds:
             while len(out) < WINDOW * WORKERS:
                 submit(asked)
                 asked += 1
@@ -217,7 +218,7 @@ def measure(slots: int, seconds: float) -> dict[str, Any]:
 
 if __name__ == "__main__":
     if sys.argv[1] == "dask":
-        print(json.dumps(measure_dask()))
+        print(json.dumps(measure_dask(float(sys.argv[2]))))
     elif sys.argv[1] == "short":
         print(json.dumps(measure_short()))
     else:
