@@ -13,6 +13,7 @@ from daskrun.core.homes import Homes
 from daskrun.core.minibatch import FilePaths
 from daskrun.core.plugins import load
 from daskrun.errors import SettingsError
+from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -79,7 +80,7 @@ class Locality:
         if host not in self._names:
             found = {host}
             if "://" not in host and not host.replace(".", "").replace(":", "").isdigit():
-                with suppress(OSError):  # it may be what workers tell all the same
+                with suppress(OSError, UnicodeError):  # workers may tell it all the same
                     found.update(socket.gethostbyname_ex(host)[2])
             self._names[host] = frozenset(found)
         return self._names[host]
@@ -99,12 +100,19 @@ class Locality:
     def _asked(self, reference: str) -> Callable[[str, str], Iterable[str]]:
         function: Any = load(reference)
 
+        def problem(path: str, what: str, remedy: str) -> SettingsError:
+            text = f"locality={reference!r}, called with {shown_url(path)!r}, {what}.{remedy}"
+            return SettingsError("locality", [text])
+
         def hosts(path: str, _: str) -> Iterable[str]:
-            found = function(path)
-            if isinstance(found, str) or not all(isinstance(each, str) for each in found or ()):
-                problem = f"locality={reference!r} returned {found!r} for {path!r}"
-                raise SettingsError("locality", [f"{problem}. Return a list of hosts, or []."])
-            return found or ()
+            try:
+                found = function(path)
+                texts = [found] if isinstance(found, str) else list(found or ())
+            except Exception as error:
+                raise problem(path, f"failed: {type(error).__name__}: {error}", "") from error
+            if isinstance(found, str) or not all(isinstance(each, str) for each in texts):
+                raise problem(path, f"returned {found!r}", " Return a list of hosts, or [].")
+            return texts
 
         return hosts
 
