@@ -21,6 +21,7 @@ from daskrun import (
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError, WorkspaceError
 from daskrun.storage.s3 import S3Folder
 from daskrun.workspace.models import fetched
+from daskrun.workspace.models.model_files import digest_of_files
 from daskrun.workspace.run_folders import working_copy
 
 
@@ -116,6 +117,18 @@ def test_what_may_be_executed_of_a_model_may_be_elsewhere_too(bucket, ws, tmp_pa
             assert may == ({"single"} if name == "single" else {"tool"})
             assert name == "single" or (path / "empty").is_dir()
             assert name == "single" or (path / ".modes.json").read_text() == "the user's own"
+
+
+def test_a_url_where_another_model_is_now_has_that_one(bucket, tmp_path, monkeypatch):
+    monkeypatch.setenv("DASKRUN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(fetched, "_used", {})
+    url = f"s3://{bucket.name}/ws/models/m/1/a.bin"
+    for content in (b"first", b"second"):  # a workspace was removed, and made again
+        (tmp_path / "a.bin").write_bytes(content)
+        digest = digest_of_files(tmp_path / "a.bin")
+        bucket.put("ws/models/m/1/a.bin", content)
+        path = fetched.fetched(url, digest, bucket.options, 10**6, tmp_path / "own")
+        assert path.read_bytes() == content
 
 
 def test_a_model_that_can_not_be_put_is_not_registered(bucket, ws, tmp_path):

@@ -10,6 +10,7 @@ from daskrun.script.node_folders import ELSEWHERE
 from daskrun.storage.content_cache import NotKeptError, cache_in, open_cache
 from daskrun.storage.mirror import bring_whole
 from daskrun.storage.stores import open_url_folder
+from daskrun.storage.urls import store_of
 from daskrun.workspace.models.model_files import digest_of_files
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 OWN = "models"
 """In a folder of the run's, what can't be kept for later ones."""
 _used: dict[str, Entry] = {}
-"""By URL, and until this process ends."""
+"""By key, and until this process ends."""
 
 
 def fetched(url: str, digest: str, options: Mapping[str, Any], limit: int, own: Path) -> Path:
@@ -43,8 +44,9 @@ def fetched(url: str, digest: str, options: Mapping[str, Any], limit: int, own: 
     Raises StorageError where it can't be fetched, or is not what was registered.
     """
     place, _, name = url.rpartition("/")
-    if url not in _used:
-        remote, key = open_url_folder(place, options), f"model {name} {digest or url}"
+    key = f"model {name} {digest or f'{url} {store_of(options)}'}"
+    if key not in _used:
+        remote = open_url_folder(place, options)
 
         def size() -> int:
             return sum(remote.sizes(name).values())
@@ -60,12 +62,12 @@ def fetched(url: str, digest: str, options: Mapping[str, Any], limit: int, own: 
         try:
             if not limit:
                 raise NotKeptError
-            _used[url] = open_cache(limit, say_once).get(key, size, fetch, aside=own / ELSEWHERE)
+            _used[key] = open_cache(limit, say_once).get(key, size, fetch, aside=own / ELSEWHERE)
         except NotKeptError as error:
             if limit:
                 say_once(f"{remote.shown(name)} is not kept for later runs: {error}")
             try:
-                _used[url] = cache_in(own / OWN).get(key, size, fetch)
+                _used[key] = cache_in(own / OWN).get(key, size, fetch)
             except NotKeptError as last:
                 raise StorageError(f"{remote.shown(name)} can't be brought: {last}") from last
-    return _used[url].path / name
+    return _used[key].path / name
