@@ -10,12 +10,18 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.storage.durable import write_whole
 from daskrun.storage.file_locks import try_lock
 from daskrun.storage.folders import remove_tree
 from daskrun.storage.trees import FOLDER, Content, Tree, digest_of_tree, tree_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MACHINES = 1000
+"""So many starts of machines are noted for an entry: those that share a folder use it in turn."""
 
 
 class Entry(NamedTuple):
@@ -74,18 +80,19 @@ class CacheEntries:
         os.utime(self._manifest(identity))
         return Entry(self._folder / identity, lock, fd)
 
-    def is_intact(self, identity: str) -> bool:
+    def is_intact(self, identity: str, read: Callable[[int], object]) -> bool:
         """Return whether the files are what they were; what others have added there goes.
 
         They are read again where anything tells that they may have been written to, and once after
-        each start of the machine: what was not on the disk is lost with the power.
+        each start of the machine: what was not on the disk is lost with the power. That takes long;
+        the caller uses the entry, and hasn't the lock of all. ``read``: see :func:`tree_of`.
         """
         place, manifest = self._folder / identity, self._manifest(identity)
         try:
             told = _read(manifest)
             before = {n: Content(d, x, tuple(s)) for n, (d, x, s) in told["tree"].items()}
-            same_start = told["boot"] == _boot()
-            now = tree_of(place, before if same_start else None)
+            same_start = _boot() in (starts := list(told["starts"]))
+            now = tree_of(place, before if same_start else None, read)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return False
         for name in sorted(now.keys() - before.keys(), reverse=True):
@@ -94,19 +101,16 @@ class CacheEntries:
         if digest_of_tree(now) != identity:
             return False
         if not same_start or now != before:
-            _write(manifest, now)
+            others = starts if now == before else []  # else they are to read them too
+            with contextlib.suppress(OSError):  # as on a full disk: they are read again then
+                _write(manifest, now, others)
         return True
 
-    def put(self, folder: Path) -> str:
-        """Make a folder an entry, and return its id."""
-        _seal(folder)
-        tree = tree_of(folder)
-        identity = digest_of_tree(tree)
-        if not (self.is_there(identity) and self.is_intact(identity)):
-            self._discard(identity)
-            folder.rename(self._folder / identity)
-            _write(self._manifest(identity), tree)
-        return identity
+    def put(self, folder: Path, identity: str, tree: Tree) -> None:
+        """Make a folder that nobody may write an entry, in the place of one that is spoilt."""
+        self._discard(identity)
+        folder.rename(self._folder / identity)
+        _write(self._manifest(identity), tree)
 
     def drop(self, identity: str) -> bool:
         """Remove an entry; False where it is in use."""
@@ -142,7 +146,7 @@ def hold(lock: str) -> int | None:
     return None
 
 
-def _seal(folder: Path) -> None:
+def seal(folder: Path) -> None:
     """Have nobody write to the files of a folder, or put any into the folders in it."""
     for place, _, names in os.walk(folder, topdown=False):
         for name in names:
@@ -152,9 +156,10 @@ def _seal(folder: Path) -> None:
             Path(place).chmod(0o555)
 
 
-def _write(manifest: Path, tree: Tree) -> None:
+def _write(manifest: Path, tree: Tree, others: list[str] | None = None) -> None:
     nbytes = sum(each.stamp[0] for each in tree.values() if each.digest != FOLDER)
-    value = {"nbytes": nbytes, "boot": _boot(), "tree": tree}
+    starts = [*(each for each in others or () if each != _boot()), _boot()][-MACHINES:]
+    value = {"nbytes": nbytes, "starts": starts, "tree": tree}
     write_whole(manifest, json.dumps(value).encode("ascii"), mode=0o600)
 
 

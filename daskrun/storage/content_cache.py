@@ -5,7 +5,8 @@ In the cache's folder:
 ``entries/``
     Files, by the SHA-256 of their names, modes and contents, see :mod:`.cache_entries`.
 ``keys/<digest of a key>``
-    A link that names what was fetched for that key; ``….lock``: it is being fetched.
+    A link that names what was fetched for that key; ``….lock``: it is being fetched or verified,
+    and holds the number of bytes that were.
 ``making/``, ``trash/``
     What is on its way, and what goes.
 ``lock``
@@ -24,10 +25,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daskrun.storage.cache_entries import CacheEntries
+from daskrun.storage.cache_entries import CacheEntries, seal
 from daskrun.storage.file_locks import try_lock, wait_for_lock
 from daskrun.storage.folders import remove_tree, size_of
 from daskrun.storage.own_folders import cache_folder, make_own, safe_folder
+from daskrun.storage.trees import digest_of_tree, tree_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,7 +110,8 @@ class ContentCache:
         make
             Puts them into the folder it is given. What it raises is raised here, and nothing stays.
         waiting
-            Told how many bytes are here, twice a second, while another process fetches them.
+            Told twice a second how many bytes are here while another process fetches them, and how
+            many were verified while that is done.
         aside
             A folder with a link to what is on its way: who removes that for a process that was
             killed is to remove what it leads to.
@@ -119,8 +122,8 @@ class ContentCache:
             They can't be kept here.
         """
         name = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-        with self._fetching(name, waiting):
-            if (found := self._find(name)) is not None:
+        with self._fetching(name, waiting) as read:
+            if (found := self._find(name, read)) is not None:
                 return found
             with self._new_folder(name, size(), aside) as folder:
                 try:
@@ -129,7 +132,7 @@ class ContentCache:
                     if is_full(error):
                         raise NotKeptError(f"the disk of {self.folder} is full") from error
                     raise
-                return self._add(name, folder)
+                return self._add(name, folder, read)
 
     def kept(self) -> list[Kept]:
         """Return what is kept, that which was asked for longest ago first."""
@@ -143,34 +146,45 @@ class ContentCache:
         return gone
 
     @contextlib.contextmanager
-    def _fetching(self, name: str, waiting: Callable[[int], object]) -> Iterator[None]:
-        """Hold the lock of a key, which who fetches its files has."""
-        progress = _Progress(self.folder / "making", f"{name}-*", waiting)
+    def _fetching(
+        self, name: str, waiting: Callable[[int], object]
+    ) -> Iterator[Callable[[int], None]]:
+        """Hold the lock of a key, which who fetches its files has; give what is told of reading."""
         path = self.folder / "keys" / f"{name}.lock"
+        progress = _Progress(path, self.folder / "making", waiting)
         with _of_cache():
             fd = wait_for_lock(path, progress.goes_on)
         if fd is None:
             raise NotKeptError(f"another process fetches the same, and is stuck for {STALLED:g} s")
         try:
-            yield
+            yield _Verifying(fd, waiting).read
         finally:
             with contextlib.suppress(OSError):
                 path.unlink()  # who waits for it makes another
             os.close(fd)
 
-    def _find(self, name: str) -> Entry | None:
+    def _find(self, name: str, read: Callable[[int], None]) -> Entry | None:
         """Return what is here for a key, if it is what was fetched."""
         with _of_cache():
             try:
                 identity = str((self.folder / "keys" / name).readlink())
             except FileNotFoundError:
                 return None
-            with self._brief():
-                entry = self._entries.use(identity)
-            if entry is not None and not self._entries.is_intact(identity):
-                entry.close()
-                return None
-            return entry
+            return self._intact(identity, read)
+
+    def _intact(self, identity: str, read: Callable[[int], None]) -> Entry | None:
+        with self._brief():
+            entry = self._entries.use(identity)
+        if entry is None:
+            return None
+        try:
+            intact = self._entries.is_intact(identity, read)
+        except BaseException:
+            entry.close()
+            raise
+        if not intact:
+            entry.close()
+        return entry if intact else None
 
     @contextlib.contextmanager
     def _new_folder(self, name: str, size: int, aside: Path | None) -> Iterator[Path]:
@@ -193,17 +207,22 @@ class ContentCache:
             if link is not None:
                 link.unlink(missing_ok=True)
 
-    def _add(self, name: str, folder: Path) -> Entry:
+    def _add(self, name: str, folder: Path, read: Callable[[int], None]) -> Entry:
         with _of_cache():
+            seal(folder)
+            identity = digest_of_tree(tree := tree_of(folder, None, read))
+            entry = self._intact(identity, read)  # for another key
             with self._brief():
-                identity = self._entries.put(folder)
+                if entry is None:
+                    self._entries.put(folder, identity, tree)
+                    entry = self._entries.use(identity)
                 link = folder.with_suffix(".link")
                 link.symlink_to(identity)
                 link.replace(self.folder / "keys" / name)
-                entry = self._entries.use(identity)
             if entry is None:
                 raise NotKeptError(f"{identity} was removed from {self.folder}")
-            self._make_room(0)
+            with contextlib.suppress(NotKeptError, OSError):  # who comes next makes room
+                self._make_room(0)
             return entry
 
     def _make_room(self, size: int) -> str:
@@ -264,12 +283,31 @@ class ContentCache:
             os.close(fd)
 
 
-class _Progress:
-    """How a fetch of another process goes on."""
+class _Verifying:
+    """How many bytes were verified: told to who asked, and in the lock of the key to others."""
 
-    def __init__(self, folder: Path, pattern: str, waiting: Callable[[int], object]) -> None:
+    def __init__(self, fd: int, waiting: Callable[[int], object]) -> None:
+        self._fd = fd
+        self._waiting = waiting
+        self._here = 0
+        self._next = 0.0
+
+    def read(self, nbytes: int) -> None:
+        """Add what was read."""
+        self._here += nbytes
+        if (now := time.monotonic()) >= self._next:
+            self._next = now + LOOK_EVERY
+            os.pwrite(self._fd, b"%d" % self._here, 0)
+            self._waiting(self._here)
+
+
+class _Progress:
+    """How another process goes on that fetches or verifies what a key stands for."""
+
+    def __init__(self, lock: Path, folder: Path, waiting: Callable[[int], object]) -> None:
+        self._lock = lock
         self._folder = folder
-        self._pattern = pattern
+        self._pattern = f"{lock.stem}-*"
         self._waiting = waiting
         self._here = -1
         self._since = time.monotonic()
@@ -282,6 +320,8 @@ class _Progress:
             return True
         self._next_look = now + LOOK_EVERY
         here = sum(map(size_of, self._folder.glob(self._pattern)))
+        with contextlib.suppress(OSError, ValueError):
+            here = int(self._lock.read_bytes())
         if here != self._here:
             self._here, self._since = here, now
         self._waiting(here)

@@ -112,7 +112,14 @@ def safe_folder(wanted: Path, say: Callable[[str], object] | None = None) -> Pat
 
 def cache_folder(say: Callable[[str], object] | None = None) -> Path:
     """Return the folder of what is kept for later runs of this user; see :func:`safe_folder`."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # as of a number without a name, in a container
+        user = os.geteuid()
+        raise StorageError(
+            f"user {user} has no home folder, in which things are kept for later runs: set "
+            "XDG_CACHE_HOME to a folder of theirs"
+        ) from None
     return safe_folder(Path(cache, "daskrun"), say)
 
 

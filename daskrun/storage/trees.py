@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 FOLDER = "folder"
 """What stands for the digest of a folder."""
+CHUNK = 2**20
+"""Bytes read at a time."""
 
 
 class Content(NamedTuple):
@@ -29,10 +31,15 @@ Tree = dict[str, Content]
 """By path relative to the tree's folder, with ``/``, sorted."""
 
 
-def tree_of(folder: Path, before: Mapping[str, Content] | None = None) -> Tree:
+def tree_of(
+    folder: Path,
+    before: Mapping[str, Content] | None = None,
+    read: Callable[[int], object] = lambda _: None,
+) -> Tree:
     """Read all files below a folder; those that have the stamp from ``before`` are not read again.
 
-    Raises OSError where one can't be read, or is neither a file nor a folder.
+    ``read`` is told how many bytes were, again and again: it takes a minute for some 50 GB. Raises
+    OSError where one can't be read, or is neither a file nor a folder.
     """
     found = {}
     for name, path, status in sorted(_walk(folder, "")):
@@ -40,7 +47,7 @@ def tree_of(folder: Path, before: Mapping[str, Content] | None = None) -> Tree:
         if known is not None and known.stamp == stamp_of(status):
             found[name] = known
         else:
-            digest = FOLDER if stat.S_ISDIR(status.st_mode) else file_digest(Path(path))
+            digest = FOLDER if stat.S_ISDIR(status.st_mode) else file_digest(Path(path), read)
             executable = digest != FOLDER and bool(status.st_mode & stat.S_IXUSR)
             found[name] = Content(digest, executable, stamp_of(status))
     return found
@@ -70,10 +77,14 @@ def digest_of_tree(tree: Mapping[str, Content]) -> str:
     return whole.hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex digits."""
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def file_digest(path: Path, read: Callable[[int], object] = lambda _: None) -> str:
+    """Return the SHA-256 of a file, in hex digits; ``read`` is that of :func:`tree_of`."""
+    found, buffer = hashlib.sha256(), memoryview(bytearray(CHUNK))
+    with path.open("rb", buffering=0) as opened:
+        while nbytes := opened.readinto(buffer):
+            found.update(buffer[:nbytes])
+            read(nbytes)
+    return found.hexdigest()
 
 
 def _walk(folder: Path, above: str) -> Iterator[tuple[str, str, os.stat_result]]:

@@ -100,15 +100,87 @@ def test_what_only_looks_changed_is_read_again_once(monkeypatch):
     os.utime(entry.path / "a")
     real = tree_of.__globals__["file_digest"]
     monkeypatch.setitem(
-        tree_of.__globals__, "file_digest", lambda path: looks.append(path) or real(path)
+        tree_of.__globals__, "file_digest", lambda path, _: looks.append(path) or real(path)
     )
     for _ in range(3):
         get("k", fetch).close()
     assert (fetch.calls, len(looks)) == (1, 1)
+    before = cache_entries._boot()
     monkeypatch.setattr(cache_entries, "_boot", lambda: "after a power cut")
     for _ in range(2):
         get("k", fetch).close()
     assert (fetch.calls, len(looks)) == (1, 2)
+    monkeypatch.setattr(cache_entries, "_boot", lambda: before)  # of another machine, on NFS
+    get("k", fetch).close()
+    assert (fetch.calls, len(looks)) == (1, 2)
+
+
+def test_what_can_not_be_noted_of_an_entry_costs_nothing_but_time(monkeypatch):
+    fetch = Fetch(a="1")
+    get("k", fetch).close()
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(cache_entries, "_boot", lambda: "after a power cut")
+    monkeypatch.setattr(cache_entries, "write_whole", full)
+    get("k", fetch).close()
+    assert fetch.calls == 1
+
+
+def reading(monkeypatch, meanwhile):
+    """Call ``meanwhile`` once, with what is told of it, when files are verified."""
+    left = [meanwhile]
+
+    def read_tree(folder, before=None, read=None):
+        if left:
+            left.pop()(read)
+        return tree_of(folder, before, read)
+
+    for module in (content_cache, cache_entries):
+        monkeypatch.setattr(module, "tree_of", read_tree)
+
+
+def test_others_use_the_cache_while_files_are_verified(monkeypatch):
+    monkeypatch.setattr(content_cache, "BRIEF", 0.0)
+    others = [Fetch(b="2"), Fetch(c="3")]
+    reading(monkeypatch, lambda _: get("another", others[0]).close())
+    get("k", Fetch(a="1")).close()
+    monkeypatch.setattr(cache_entries, "_boot", lambda: "after a power cut")
+    reading(monkeypatch, lambda _: get("one more", others[1]).close())
+    get("k", Fetch(a="1")).close()
+    assert [each.calls for each in others] == [1, 1]
+
+
+def test_that_files_are_verified_is_told_here_and_to_who_waits(monkeypatch):
+    monkeypatch.setattr(content_cache, "LOOK_EVERY", 0.0)
+    here, began, heard = [], threading.Event(), threading.Event()
+
+    def meanwhile(read):
+        read(70)
+        began.set()
+        assert heard.wait(60)
+
+    reading(monkeypatch, meanwhile)
+    first = threading.Thread(
+        target=get, args=("k", Fetch(a="123")), kwargs={"waiting": here.append}
+    )
+    first.start()
+    assert began.wait(60)
+    get("k", Fetch(), waiting=lambda nbytes: nbytes == 70 and heard.set()).close()
+    first.join()
+    assert here == [70, 73]
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch):
+    def nobody(number):
+        raise KeyError(number)
+
+    for name in (content_cache.VARIABLE, "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    with pytest.raises(NotKeptError, match=r"has no home folder, .* set XDG_CACHE_HOME to"):
+        open_cache(100)
 
 
 @pytest.mark.parametrize("spoil", [lambda at: at.unlink(), lambda at: at.write_text("{")])
