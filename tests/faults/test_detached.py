@@ -209,8 +209,7 @@ def test_one_worker_hosts_the_driver_and_works(work: SimpleNamespace, cluster: C
     check(run, work)
     with cluster.client() as client:  # its one thread is free, and the task is gone
         assert client.submit(lambda: 7, pure=False).result(timeout=20) == 7
-        keys = client.run_on_scheduler(lambda dask_scheduler: [*dask_scheduler.tasks])
-    assert not [key for key in keys if "daskrun-driver" in str(key)]
+    assert driver_tasks(cluster) == []
 
 
 def test_no_cluster_scales_its_worker_away(work: SimpleNamespace, cluster: Cluster) -> None:
@@ -297,6 +296,26 @@ def test_a_run_waits_for_a_worker(
     assert run.get_status() == "NotStarted"
     cluster.have_workers(1)
     check(run, work)
+
+
+def test_a_run_that_waits_for_a_worker_is_canceled(work: SimpleNamespace, cluster: Cluster) -> None:
+    cluster.have_workers(0)
+    run = work.submit()
+    run.cancel("enough")
+    (step,) = run.get_steps()
+    assert (run.get_status(), step.get_status()) == ("Canceled", "Canceled")
+    assert "enough" in run.message
+    cluster.have_workers(1)
+    wait_for(lambda: driver_tasks(cluster) == [], BEGIN)
+    assert drivers(run) == []
+    assert run.resume().wait_for_completion() == "Completed"
+    account(run).check()
+
+
+def driver_tasks(cluster: Cluster) -> list[str]:
+    with cluster.client() as client:
+        keys = client.run_on_scheduler(lambda dask_scheduler: [*dask_scheduler.tasks])
+    return [key for key in keys if "daskrun-driver" in str(key)]
 
 
 def test_the_scheduler_is_silent_for_a_while(work: SimpleNamespace, cluster: Cluster) -> None:

@@ -288,6 +288,30 @@ def test_a_run_without_a_driver_is_waited_for_so_long(work):
     (work.path / "gate").unlink()
 
 
+@pytest.mark.slow
+def test_a_run_between_two_drivers_is_canceled(work):
+    run = between_drivers(work)
+    run.get_steps()[0].cancel("enough")
+    for each in (run, *run.get_steps()):
+        assert each.get_status() == "Canceled"
+        assert each.message.startswith("enough (in process")
+    states = len(run._kept.states())
+    assert go_on(run) == 0
+    assert len(run._kept.states()) == states
+    assert run.resume().wait_for_completion() == "Completed"
+    account(run).check()
+
+
+def between_drivers(work):
+    """Submit a run whose first driver is killed; another could come on its cluster."""
+    run, driver = gated(work)
+    os.kill(driver.pid, signal.SIGKILL)
+    wait_for(lambda: not run._kept.is_driven())
+    (work.path / "gate").unlink()
+    handover.write(folder_of(run), replace(run._kept.handover(), at=ADDRESS, limit=1000))
+    return run
+
+
 def test_a_sign_of_a_driver_counts(tmp_path):
     told = Handover(ADDRESS, 10.0, 5.0)
     assert told.last == 10.0

@@ -14,7 +14,7 @@ from daskrun.core.events import Observer
 from daskrun.core.logs import get_logger
 from daskrun.core.report import Progress, Report, RunStatus
 from daskrun.core.typing import override
-from daskrun.errors import DaskrunError
+from daskrun.errors import DaskrunError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,6 +265,37 @@ class StoredState(RunState):
             return
         if self._whole is not None:
             self._whole.cancel(reason)
-        else:
-            who = f"process {os.getpid()} on {socket.gethostname()}"
-            self.folder.ask_to_cancel(f"{reason} (in {who})")
+            return
+        told = f"{reason} (in process {os.getpid()} on {socket.gethostname()})"
+        if not self._ended_undriven(told):
+            self.folder.ask_to_cancel(told)
+
+    def _ended_undriven(self, message: str) -> bool:
+        """Note the end of a run whose driver is still to come; return False where one is there."""
+        if self.folder.is_driven() or not self.folder.awaits_driver():
+            return False
+        try:
+            held = self.folder.lock()
+        except StorageError:  # one has come meanwhile; or the request can't be written either
+            return False
+        with held:
+            if not self.folder.last_state().status.ended:
+                note_end(self.folder, RunStatus.CANCELED, message)
+        return True
+
+
+def note_end(folder: RunFolder, status: RunStatus, message: str) -> None:
+    """Note how a pipeline's run ends that this process holds, and that nothing drives.
+
+    Its steps that have not ended do before it. Raises StorageError where that can't be written.
+    """
+    for step in (folder.sibling(name) for name in folder.manifest().steps):
+        if not step.is_run:  # submit did not get so far
+            continue
+        with step.lock():
+            last = step.last_state().status
+            if last is RunStatus.NOT_STARTED:
+                step.add_state(RunStatus.CANCELED, f"not started: {message}")
+            elif not last.ended:
+                step.add_state(status, message)
+    folder.add_state(status, message)
