@@ -163,7 +163,7 @@ def test_the_driver_is_killed_twice(work: SimpleNamespace, cluster: Cluster) -> 
         check(run, work)
     assert seen == {"Running"}
     assert len(drivers(run)) == 3
-    assert cluster.plugins() == []
+    assert wait_for(lambda: cluster.plugins() == [])
 
 
 def test_the_worker_that_hosts_it_is_killed(work: SimpleNamespace, cluster: Cluster) -> None:
