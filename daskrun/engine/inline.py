@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import secrets
 import time
 from dataclasses import replace
@@ -19,6 +20,7 @@ from daskrun.core.events import (
     InitFailed,
     NodeReady,
     ProcessReady,
+    StopAsked,
 )
 from daskrun.core.minibatch import Descriptor
 from daskrun.core.outcome import Outcome, ProcessInfo
@@ -53,6 +55,10 @@ if TYPE_CHECKING:
     from daskrun.engine.request import StepRequest
 
 NODE = INLINE
+
+
+class _CanceledError(Exception):
+    """The run was canceled while files were brought for it."""
 
 
 class InlineDispatcher(Dispatcher):
@@ -121,7 +127,9 @@ class InlineDispatcher(Dispatcher):
         try:
             bringing = Bringing(described, self._folder, run_id, self._spec.cache_limit, self._note)
             self._stack.callback(bringing.let_go)
-            brought = bringing.bring()
+            brought = bringing.bring(lambda _: self._check_stop())
+        except _CanceledError:
+            return None
         except (DaskrunError, OSError) as error:
             self._stop_run(shown_text(str(error)))
             return None
@@ -129,6 +137,17 @@ class InlineDispatcher(Dispatcher):
         for text in found.notes:
             self._note(text)
         return found
+
+    def _check_stop(self) -> None:
+        """Raise _CanceledError where the driver will be asked to stop, once it isn't held up."""
+        waiting = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                waiting.append(self.events.get_nowait())
+        for each in waiting:  # what others put meanwhile is before them: notes, or the like
+            self.events.put(each)
+        if any(isinstance(each, StopAsked) for each in waiting):
+            raise _CanceledError
 
     def _with_context(self, spec: ProcessSpec) -> ProcessSpec:
         """Return what the script is told, and make the folder of its logs."""
