@@ -7,6 +7,7 @@ shown by ``python tests/test_structure.py``.
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -125,6 +126,13 @@ def test_untyped_dictionaries_do_not_grow() -> None:
 @pytest.mark.slow
 def test_files_can_be_held_in_the_head() -> None:
     assert len(long_files(found()[0])) <= LONG_FILES, long_files(found()[0])
+
+
+@pytest.mark.slow
+def test_nothing_depends_on_what_a_user_has_seeded() -> None:
+    # A script that seeds `random` in each of its processes would have them make the same names.
+    seeded = re.compile(r"^\s*(import random\b|from random\b)|\bnp\.random\b", re.MULTILINE)
+    assert [name for name, text in found()[0].items() if seeded.search(text)] == []
 
 
 def test_a_circle_is_found_wherever_the_import_is(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import random
+import secrets
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -22,6 +22,8 @@ TRIES = 5
 FIRST_DELAY = 0.2
 """Seconds before something is tried again, doubled each time: 3 s in all, on top of the patience of
 the file system itself."""
+CHANCE = secrets.SystemRandom()
+"""Its own, so that what a user's program has seeded goes on as it would."""
 SLOW = 5.0
 """Seconds after which an answer is told of."""
 FINAL = (
@@ -83,7 +85,7 @@ def retry(
             if not chance:
                 why = explained(f"can't {what}", error, options)
                 _tell(f"{why}. It is tried again, up to {tries} times")
-            time.sleep(delay * random.uniform(0.5, 1.5))
+            time.sleep(delay * CHANCE.uniform(0.5, 1.5))
             delay *= 2
         else:
             # the file system's own client tries again too, without a word

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import random
+import secrets
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -182,7 +182,7 @@ class Multipart(Publication):
         self._name = name
         self._note = note
         self._what = f"write {folder.shown(name)}"
-        self.mark = f"{random.getrandbits(128):032x}"
+        self.mark = secrets.token_hex(16)
         self._metadata = {MARK: self.mark}
         self._lock = threading.Lock()
         self._upload = ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import re
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -110,7 +110,7 @@ class Staged(Publication):
     def __init__(self, folder: StagedFolder, name: str) -> None:
         self._folder = folder
         self._name = name
-        self._aside = self.mark = f"{name}.{random.getrandbits(64):016x}.tmp"
+        self._aside = self.mark = f"{name}.{secrets.token_hex(8)}.tmp"
         self._file: Any = None
 
     @override

@@ -8,7 +8,7 @@ or replaced, whole.
 from __future__ import annotations
 
 import functools
-import random
+import secrets
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -89,7 +89,7 @@ class UrlFolder(ABC):
         StorageError
             The store can't do that, or fails.
         """
-        what, mark = f"write {self.shown(name)}", f"{random.getrandbits(128):032x}"
+        what, mark = f"write {self.shown(name)}", secrets.token_hex(16)
         self.retry(what, lambda: self._create(name, data, mark), plain=True)
 
     def put_file(self, name: str, file: IO[bytes], size: int, there: int = 0) -> Put:
