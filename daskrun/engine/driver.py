@@ -42,7 +42,7 @@ from daskrun.engine.journal_records import ResumedRecord
 from daskrun.engine.locality import Locality
 from daskrun.engine.observers import PROGRESS_INTERVAL, Audience
 from daskrun.engine.past import Replay
-from daskrun.engine.results import Results
+from daskrun.engine.results import Results, looked_at
 from daskrun.engine.slots import STOP_GRACE, Slots, Waits
 from daskrun.engine.surveys import Surveys
 from daskrun.errors import DaskrunError, DatasetError, WrongResultError
@@ -150,20 +150,20 @@ class Driver:
         return True
 
     def _make_again(self, error: LostRowsError) -> None:
-        """Un-commit mini-batches whose rows are not what they wrote: they are run again.
+        """Un-commit mini-batches whose rows are not what they wrote, if any: they are run again.
 
         As a next driver would that finds them gone, but with the nodes that are there.
         """
         self._made_again += 1
         past = self._history.past()
         lost = self._results.lost(past.committed())
-        if not lost or self._made_again > MOST_MADE_AGAIN:
+        had_tags = self._results.doubt()
+        if not (lost or had_tags) or self._made_again > MOST_MADE_AGAIN:
             raise error
         tries = self._settings.run_max_try
-        self._history.note(ResumedRecord(lost, [], tries))
-        which = ", ".join(map(str, lost[:10])) + (" …" if len(lost) > 10 else "")
-        text = f"mini-batches were run again, as their rows had been changed: {which}. {error}"
-        self._warn(text)
+        if lost:
+            self._history.note(ResumedRecord(lost, [], tries))
+        self._warn(looked_at(lost, error))
         self._results.begin_anew()
         before = self._ledger
         self._ledger = self._slots.ledger = self._new_ledger(before.bundles_out)

@@ -16,7 +16,7 @@ from daskrun.output.sinks.registry import sink_of
 from daskrun.output.sinks.sink import LostRowsError, PutByName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.engine.history import Checkpoints
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     from daskrun.output.folder import Look
 
 logger = get_logger(__name__)
+
+
+def looked_at(lost: Sequence[int], error: LostRowsError) -> str:
+    """Say what came of reading all rows again after an error: which were lost, if any."""
+    if not lost:
+        return f"all rows were read, and are as they were written, though {error}"
+    which = ", ".join(map(str, lost[:10])) + (" …" if len(lost) > 10 else "")
+    return f"mini-batches were run again, as their rows had been changed: {which}. {error}"
 
 
 class Results:
@@ -54,6 +62,8 @@ class Results:
         self._reach = checkpoints.reach
         self._assembler: Assembler | None = None
         self._lost: LostRowsError | None = None
+        self._doubted = False
+        """Whether ETags of parts count for nothing: all rows are read."""
         self._begun = False
         """Whether the journal says that the output is being published."""
         self.published = False
@@ -125,6 +135,15 @@ class Results:
         sink = sink_of(self._settings)
         self._assembler = self._place.assembler(self._name, sink, self._run_folder)
 
+    def doubt(self) -> bool:
+        """Take no ETag for a part's bytes any more; return whether any was before.
+
+        A store gives the same bytes another when it encrypts, restores or moves them.
+        """
+        assert self._assembler is not None
+        self._doubted, before = True, self._doubted
+        return not before and any(self._assembler.etags)
+
     def lost(self, committed: Iterable[Attempt]) -> list[int]:
         """Read all rows that are committed; return which are not what their mini-batches wrote."""
         assert self._assembler is not None
@@ -148,7 +167,7 @@ class Results:
             o = outcome
             self._committed += o.length
             rows = o.index, process.part, o.offset, o.length, o.head, o.crc
-            self._assembler.commit(*rows, process.etag)
+            self._assembler.commit(*rows, "" if self._doubted else process.etag)
         else:
             self._assembler.skip(outcome.index)
 

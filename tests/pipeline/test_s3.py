@@ -21,6 +21,7 @@ from daskrun.engine.nodes import output_of
 from daskrun.errors import ResumeError, SettingsError
 from daskrun.script.messages import Notice
 from daskrun.storage.journal import Journal
+from daskrun.storage.stores import open_url_folder
 from daskrun.testing import account
 
 SPY = """
@@ -343,3 +344,26 @@ def test_a_part_that_changed_is_made_again_also_where_s3_copies_its_rows(tmp_pat
     assert bucket.get("out/parallel_run_step.txt") == wanted
     in_it = {n for n in range(4) if b"%d" % n in data}
     assert {o.index for o in watch.attempts} == in_it
+
+
+@pytest.mark.slow
+def test_parts_with_other_etags_and_the_same_bytes_are_read_and_not_made_again(tmp_path, bucket):
+    code = "def run(mini_batch):\n    return [open(p).read().ljust(6_000_000) for p in mini_batch]"
+    request = make_request(tmp_path, code, files=2)
+    url, options = f"{bucket.url}/out", bucket.options
+    request = replace(request, output_folder=None, output_url=url, output_options=options)
+    kill_driver_at(request, "finalizing")
+    for key in [key for key in bucket.keys() if "-process" in key]:  # noqa: SIM118
+        data = bucket.get(key)
+        again = open_url_folder(bucket.url, options).publication(key)  # as a store that moves it
+        again.write(0, data[: -len(data) // 8])
+        again.write(1, data[-len(data) // 8 :])
+        again.commit(overwrite=True)
+        assert bucket.get(key) == data
+    watch = Watch()
+    report = execute(replace(request, resumed=True), [watch], RunControl())
+    assert (report.status.value, report.succeeded) == ("Completed", 2)
+    assert watch.attempts == []
+    wanted = b"".join(b"%d".ljust(6_000_001) % n + b"\n" for n in range(2))
+    assert bucket.get("out/parallel_run_step.txt") == wanted
+    assert any("all rows were read, and are as they were written" in w for w in report.warnings)

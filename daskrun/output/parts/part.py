@@ -211,8 +211,8 @@ class ObjectPart(Part):
         self._spool = spool
         self._file: SpooledTemporaryFile[bytes] | None = None
         self._name = self._etag = ""
-        self._tells: bool | None = None
-        """Whether the store goes on telling the ETag that it answered; None: not known yet."""
+        self._tells: dict[bool, bool] = {}
+        """Whether the store goes on telling the ETag that it answered, of pieces and others."""
         self._end = 0
 
     @property
@@ -253,9 +253,10 @@ class ObjectPart(Part):
             return
         try:
             etag = self._folder.put_file(self._name, self._file, self._end).etag
-            if self._tells is None and etag:
-                self._tells = etag == self._folder.etag(self._name)
-            self._etag = etag if self._tells else ""
+            kind = "-" in etag
+            if etag and kind not in self._tells:
+                self._tells[kind] = etag == self._folder.etag(self._name)
+            self._etag = etag if self._tells.get(kind) else ""
         except StorageError as error:
             self._end = 0  # all of it is made again: close() need not try once more
             raise PartError(store_remedy(error)) from error
