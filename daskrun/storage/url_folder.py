@@ -31,6 +31,8 @@ READS = 16
 """Ranges asked for at once: round trips of tens of milliseconds are hidden, few sockets used."""
 BLOCK = 8 * 2**20
 """Bytes of a large object that are on their way at once."""
+MOST_BLOCKS = 9_999
+"""Blocks of an object, one less than S3 takes pieces: a file of terabytes has larger ones."""
 MOST_COPIED = 5 * 2**30
 """Bytes that S3 copies as one piece (its rule)."""
 
@@ -92,22 +94,36 @@ class UrlFolder(ABC):
         what, mark = f"write {self.shown(name)}", secrets.token_hex(16)
         self.retry(what, lambda: self._create(name, data, mark), plain=True)
 
-    def put_file(self, name: str, file: IO[bytes], size: int, there: int = 0) -> Put:
+    def put_file(
+        self,
+        name: str,
+        file: IO[bytes],
+        size: int,
+        there: int = 0,
+        alive: Callable[[], None] = lambda: None,
+    ) -> Put:
         """Put the first ``size`` bytes of a file as a new object, a block in memory at a time.
 
         ``there`` of them are the object of that name already: a store that can copies them itself.
+        ``alive`` is called after each block.
+
+        Raises EOFError where the file has fewer bytes.
         """
         file.seek(0)
         if size <= BLOCK:
-            return Put(size, self.put(name, file.read(size)))
+            etag = self.put(name, _exactly(file, size))
+            alive()
+            return Put(size, etag)
         publication = self.publication(name)
         copies = publication.copies and publication.smallest <= there <= MOST_COPIED
         kept = file.seek(there if copies else 0)
         try:
             if kept:
                 publication.copy(0, (name, 0, kept))
-            for number, start in enumerate(range(kept, size, BLOCK), 1 if kept else 0):
-                publication.write(number, file.read(min(BLOCK, size - start)))
+            block = max(BLOCK, -(-size // MOST_BLOCKS))
+            for number, start in enumerate(range(kept, size, block), 1 if kept else 0):
+                publication.write(number, _exactly(file, min(block, size - start)))
+                alive()
             publication.commit(overwrite=True)  # the name is new: no need to ask
         finally:
             publication.abort()
@@ -280,6 +296,13 @@ class UrlFolder(ABC):
     @abstractmethod
     def _delete(self, names: Sequence[str]) -> None:
         """Delete objects once; one that isn't there is no error."""
+
+
+def _exactly(file: IO[bytes], size: int) -> bytes:
+    data = file.read(size)
+    if len(data) < size:
+        raise EOFError(f"it was cut short: {size} bytes were wanted, {len(data)} are there")
+    return data
 
 
 def _open(url: str, options: StorageOptions) -> tuple[Any, str]:

@@ -1,6 +1,7 @@
 """Outputs on S3 that scripts of parallel steps write files to, beside their results."""
 
 import os
+import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from daskrun.core.outcome import Status
 from daskrun.engine.driver import RunControl, execute
 from daskrun.output.parts.uploads import SETTLED, OutputFiles
 from daskrun.script.process_spec import ScriptOutput
+from daskrun.storage.s3 import Multipart
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 WRITES = """
@@ -144,6 +146,107 @@ def test_where_that_can_not_be_put_the_run_ends_and_can_go_on(tmp_path, bucket):
         amid = node.run(3)
         assert [(o.index, o.status) for o in amid.outcomes] == [(3, Status.DIED)]
         assert f"can't write s3://{bucket.name}/more/000003.txt: " in amid.trouble
+
+
+def dying_at_3(code):
+    return f"""
+{FOLDER}
+def run(mini_batch):
+    name = os.path.basename(mini_batch[0])
+    at_3 = name.endswith("3.txt")
+{textwrap.indent(textwrap.dedent(code), "    ")}
+    if at_3:
+        os.kill(os.getpid(), 9)
+    return mini_batch
+"""
+
+
+@pytest.mark.slow
+def test_a_script_that_removes_the_folder_and_dies_costs_its_own_mini_batch(tmp_path, bucket):
+    code = dying_at_3("import shutil\nif at_3:\n    shutil.rmtree(folder)")
+    with OneNode(with_more(tmp_path, bucket, code)) as node:
+        assert not node.run(1).trouble
+        amid = node.run(3)
+        assert [(o.index, o.status) for o in amid.outcomes] == [(3, Status.DIED)]
+        assert not amid.trouble
+        (failed,) = node.run(1).outcomes
+        assert failed.status == Status.NOT_WRITTEN
+        assert "No such file" in failed.error.message
+
+
+@pytest.mark.slow
+def test_that_a_dead_process_has_removed_a_file_is_put_before_the_next_try(tmp_path, bucket):
+    code = dying_at_3(
+        """
+        if at_3:
+            os.remove(f"{folder}/one")
+        else:
+            open(f"{folder}/one", "w").close()
+        """
+    )
+    with OneNode(with_more(tmp_path, bucket, code)) as node:
+        node.run(1)
+        assert bucket.keys() == ["more/one"]
+        node.run(3)
+        assert bucket.keys() == []
+        bucket.put("more/one", b"whole")  # as another node does, that it goes to
+        node.run(1)
+        assert bucket.keys() == ["more/one"]
+
+
+@pytest.mark.slow
+def test_files_of_a_dead_process_are_put_with_its_own_variables(tmp_path, bucket, monkeypatch):
+    keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
+    request = with_more(tmp_path, bucket, KILLED, environment_variables=keys)
+    more = ScriptOutput(url=f"{bucket.url}/more", options={"endpoint_url": bucket.endpoint})
+    for each in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(each, raising=False)
+    with OneNode(replace(request, outputs={**request.outputs, "more": more})) as node:
+        assert not node.run(3).trouble
+    assert bucket.get("more/000003.txt") == b"half"
+
+
+@pytest.mark.slow
+def test_a_dead_process_has_as_long_as_its_files_go_on_being_put(tmp_path, bucket):
+    code = dying_at_3("""
+        with open(f"{folder}/large", "wb") as file:
+            file.truncate(5 * 8 * 2**20)
+        """)
+    request = with_more(tmp_path, bucket, code, load_timeout=4)
+    bucket.fail("PUT", "partNumber", count=100, seconds=1.5)
+    with OneNode(request) as node:
+        amid = node.run(3)
+        assert [(o.index, o.status) for o in amid.outcomes] == [(3, Status.DIED)]
+        assert not amid.trouble
+    assert len(bucket.get("more/large")) == 5 * 8 * 2**20
+
+
+def test_a_file_that_is_cut_short_while_it_is_put_is_put_again(tmp_path, bucket, monkeypatch):
+    (tmp_path / "output").mkdir()
+    files = OutputFiles(tmp_path / "output", f"{bucket.url}/out", bucket.options)
+    path, write = tmp_path / "output" / "large", Multipart.write
+    path.write_bytes(bytes(20 * 2**20))
+
+    def write_and_cut(publication, number, data):
+        write(publication, number, data)
+        path.write_bytes(b"anew")
+
+    monkeypatch.setattr(Multipart, "write", write_and_cut)
+    files.sync()
+    assert bucket.keys() == []
+    files.sync()
+    assert bucket.get("out/large") == b"anew"
+    assert bucket.uploads() == 0
+
+
+def test_a_file_of_any_size_has_as_many_pieces_as_s3_takes(tmp_path, bucket, monkeypatch):
+    monkeypatch.setattr("daskrun.storage.url_folder.MOST_BLOCKS", 2)
+    data = os.urandom(21 * 2**20)
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "large").write_bytes(data)
+    OutputFiles(tmp_path / "output", f"{bucket.url}/out", bucket.options).sync()
+    assert bucket.get("out/large") == data
+    assert len(bucket.asked("PUT", "partNumber")) == 2
 
 
 ONCE = f"""

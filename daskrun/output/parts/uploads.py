@@ -44,6 +44,11 @@ class _Version(NamedTuple):
         return cls(stat.st_size, stat.st_mtime_ns)
 
 
+def record_of(folder: str) -> str:
+    """Return where a folder's record is: empty, or not there, until something of it is put."""
+    return f"{folder}.put"
+
+
 class OutputFiles:
     """Brings what a script has written to a folder of its node to the output's URL.
 
@@ -58,7 +63,7 @@ class OutputFiles:
         self._folder = Path(folder)
         self._url = url
         self._options = options
-        self._record = Path(f"{folder}.put")
+        self._record = Path(record_of(str(folder)))
         self._read = 0
         """Bytes of the record that are known here."""
         self._sent: dict[str, _Version] = {}
@@ -66,7 +71,9 @@ class OutputFiles:
         """``ctime_ns`` from which on this process may have written what is not in the record."""
 
     def sync(self, alive: Callable[[], None] = lambda: None) -> None:
-        """Bring everything in the folder behind the URL, and call ``alive`` now and then.
+        """Bring everything in the folder behind the URL, and call ``alive`` at each piece of it.
+
+        Any thread may call that, several at once.
 
         Raises
         ------
@@ -102,7 +109,7 @@ class OutputFiles:
             return failed
         remote, trouble = self._remote, None  # opened here: the threads would each
         with ThreadPoolExecutor(min(UPLOADS, len(found)), "daskrun-put") as pool:
-            puts = {name: pool.submit(_put, remote, self._folder, name) for name in found}
+            puts = {name: pool.submit(_put, remote, self._folder, name, alive) for name in found}
             for name, put in puts.items():
                 try:
                     version = put.result()
@@ -112,7 +119,6 @@ class OutputFiles:
                 except OSError as error:
                     failed[name] = error
                     continue
-                alive()
                 if version is not None and not _is_young(version):
                     self._note(record, name, version)
         if trouble is not None:
@@ -204,8 +210,8 @@ class OutputFiles:
         return open_url_folder(self._url, self._options)
 
 
-def _put(remote: UrlFolder, folder: Path, name: str) -> _Version | None:
-    """Upload a file; return its version, None when it has been removed meanwhile."""
+def _put(remote: UrlFolder, folder: Path, name: str, alive: Callable[[], None]) -> _Version | None:
+    """Upload a file; return its version, None when it has been removed or cut short meanwhile."""
     if name.encode(errors="replace").decode() != name:
         raise OSError(f"the file name {name!r} is not UTF-8, which every URL is: give it another")
     try:
@@ -215,7 +221,9 @@ def _put(remote: UrlFolder, folder: Path, name: str) -> _Version | None:
     with file:
         stat = os.fstat(file.fileno())
         try:
-            remote.put_file(name, file, stat.st_size)
+            remote.put_file(name, file, stat.st_size, alive=alive)
+        except EOFError:
+            return None  # it is written anew, and put then
         except StorageError as error:
             if getattr(error.__cause__, "errno", None) == errno.ENAMETOOLONG:
                 raise OSError(f"{error}. Give the file a shorter name") from error

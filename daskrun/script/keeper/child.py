@@ -87,7 +87,8 @@ class Child:
     """A process of daskrun's own beside the script processes.
 
     It is ``told`` something first, in memory that it inherits, since that may hold secrets; its
-    output goes to ``log``. It ``talks`` to the keeper on a pipe, or else the keeper talks to it.
+    output goes to ``log``. It has the node's variables, or ``environment``. It ``talks`` to the
+    keeper on a pipe, or else the keeper talks to it.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Child:
         *,
         talks: bool = True,
         program: Program = NODES_OWN,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.log = log
         make_folder(log.parent)
@@ -108,7 +110,7 @@ class Child:
         os.set_blocking(read_end, not talks)
         self.pipe, theirs = (read_end, write_end) if talks else (write_end, read_end)
         self._unpacker = Unpacker(KNOWN)
-        environment = {**os.environ, reaper.MARK: spec.folder}
+        environment = {**(environment or os.environ), reaper.MARK: spec.folder}
         with open_kept(log, "ab") as output:
             fds = memory, theirs
             self._popen = start(module, fds, environment, output, output, program=program)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskrun.script.keeper.child import Child, log_of
-from daskrun.script.messages import BundleResult, FilesPut
+from daskrun.script.messages import BundleResult, FilesPut, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from daskrun.script.keeper.child import Program
+    from daskrun.script.keeper.spawn import Spawner
     from daskrun.script.node_spec import NodeSpec
     from daskrun.script.process_spec import ScriptOutput
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class FilesLeft:
     """Results of dead processes, each held until what is in the folders of outputs is put.
 
-    ``finish`` gets them then; a ``limit`` in seconds ends each wait.
+    ``finish`` gets them then. Each wait ends when nothing is put for ``load_timeout`` seconds.
     """
 
     def __init__(
@@ -48,16 +48,25 @@ class FilesLeft:
         """Ids of the processes that put files."""
         return [child.pid for child, _, _ in self._held]
 
-    def hold(self, result: BundleResult, places: Sequence[ScriptOutput], program: Program) -> None:
-        """Pass a result on when the files in these folders are put: at once, if there are none.
+    def hold(self, result: BundleResult, name: str, spawner: Spawner) -> None:
+        """Pass a result on when the files of outputs are put: at once, if there are none.
 
-        ``program`` has what the URLs need.
+        They are put as the process ``name`` would have: with its Python and its variables, which
+        have what the URLs need.
         """
-        if not are_files(places):
+        if not are_files(spawner.files):
             self._finish(result)
             return
         log = log_of(self._spec, "put_files.txt")
-        child = Child(self._spec, "put_files", log, places, program=program)
+        environment = spawner.environment(name)
+        child = Child(
+            self._spec,
+            "put_files",
+            log,
+            spawner.files,
+            program=spawner.program,
+            environment=environment,
+        )
         self._selector.register(child.pipe, selectors.EVENT_READ, lambda: None)
         self._held.append((child, time.monotonic() + self._spec.limits.load, result))
 
@@ -67,6 +76,8 @@ class FilesLeft:
         for child, due, result in held:
             said, open_ = child.read()
             trouble = [each.trouble for each in said if isinstance(each, FilesPut)]
+            if Signal.BEAT in said:
+                due = now + self._spec.limits.load
             if not trouble and open_ and now < due:
                 self._held.append((child, due, result))
                 continue
@@ -77,5 +88,15 @@ class FilesLeft:
 
 
 def are_files(places: Sequence[ScriptOutput]) -> bool:
-    """Return whether anything is in the folders of outputs."""
-    return any(True for each in places for _ in Path(each.folder).iterdir())
+    """Return whether anything is in the folders of outputs, or was and has been put."""
+    return any(_is_used(each.folder) for each in places)
+
+
+def _is_used(folder: str) -> bool:
+    from daskrun.output.parts.uploads import record_of  # here: most keepers do without
+
+    try:
+        record = Path(record_of(folder))
+        return any(Path(folder).iterdir()) or (record.exists() and record.stat().st_size > 0)
+    except OSError:
+        return True  # the script has removed it, or has closed it to us

@@ -370,7 +370,7 @@ class Keeper:
         if left.note:
             self._say(messages.Notice(left.note))
         result = self._result(process, bundle, time.monotonic() - process.given, left)
-        self._files_left.hold(result, files, self._spawner.program)
+        self._files_left.hold(result, process.name, self._spawner)
         return left.charged is not None
 
     def _result(

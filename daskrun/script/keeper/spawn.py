@@ -72,7 +72,7 @@ class Spawner:
         return ScriptProcess(
             name,
             spec=self._process_spec(name, folder, logs / "entry_script_log" / node),
-            environment=self._environment(name),
+            environment=self.environment(name),
             logs=(
                 logs / "stdout" / node / f"{name}.stdout.txt",
                 logs / "stderr" / node / f"{name}.stderr.txt",
@@ -131,7 +131,8 @@ class Spawner:
         slot = self.names.index(name)
         return replace(told, context=context, part_prefix=f"{node}-{name}-", slot=slot)
 
-    def _environment(self, name: str) -> dict[str, str]:
+    def environment(self, name: str) -> dict[str, str]:
+        """Return the variables of the process of a name."""
         spec = self._spec
         left_out = {reaper.PROCESS_MARK, *spec.unset}
         environment = {k: v for k, v in os.environ.items() if k not in left_out}
