@@ -30,7 +30,7 @@ from daskrun import (
     Workspace,
 )
 from daskrun.core.intervals import USUAL
-from daskrun.pipeline.execution.driver_process import PROGRAM
+from daskrun.pipeline.execution.driver_process import MOST_STUCK, PROGRAM
 from daskrun.script.node_folders import base_folder
 from daskrun.testing import account
 
@@ -310,6 +310,25 @@ def test_a_run_that_waits_for_a_worker_is_canceled(work: SimpleNamespace, cluste
     assert drivers(run) == []
     assert run.resume().wait_for_completion() == "Completed"
     account(run).check()
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_an_input_is_away_as_a_driver_begins(
+    work: SimpleNamespace, cluster: Cluster, comes_back: bool
+) -> None:
+    cluster.have_workers(0)
+    run = work.submit()
+    away = (work.path / "files").rename(work.path / "away")
+    cluster.have_workers(1)
+    if comes_back:
+        driver_after(run, 1)
+        away.rename(work.path / "files")
+        check(run, work)
+        return
+    assert run.wait_for_completion(raise_on_error=False, timeout_seconds=90) == "Failed"
+    told = [each.message for each in (run, *run.get_steps())]
+    assert all("its data can't be read as at submit" in each for each in told)
+    assert len(drivers(run)) == MOST_STUCK
 
 
 def driver_tasks(cluster: Cluster) -> list[str]:

@@ -234,7 +234,9 @@ def test_what_ends_a_driver_before_it_begins_is_the_runs_end(work):
         file.unlink()
     assert go_on(run) == 0
     assert run.get_status() == "Failed"
-    assert "can't go on: its data can't be read as at submit" in run.message
+    for each in (run, *run.get_steps()):
+        assert each.get_status() == "Failed"
+        assert "can't go on: its data can't be read as at submit" in each.message
 
 
 @pytest.mark.slow

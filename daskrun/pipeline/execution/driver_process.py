@@ -35,6 +35,7 @@ from daskrun.errors import (
 )
 from daskrun.pipeline.execution.output_log import DRIVER_LOG, print_into
 from daskrun.pipeline.execution.resume import make_driver
+from daskrun.pipeline.execution.state import note_end
 from daskrun.script.wire import packed, unpacked
 from daskrun.workspace.run_folders import handover
 from daskrun.workspace.workspace import Workspace
@@ -165,15 +166,19 @@ def drive(asked: Asked) -> int:
     if held is None:
         return 0
     print_into(folder.logs / DRIVER_LOG)
+    is_last = True
     try:
-        _note_begin(folder, asked.worker)
+        is_last = _note_begin(folder, asked.worker) or not asked.scheduler
         driver = make_driver(folder, held, workspace, target=asked.target)
         driver.start(heeds_before=True)
     except Exception as error:
         if not isinstance(error, DaskrunError):
             logger.exception("run %s: its driver failed", folder.id)
         with held:
-            folder.add_state(RunStatus.FAILED, str(error))
+            if not is_last:
+                logger.warning("run %s: another process is to drive it: %s", folder.id, error)
+                return 1
+            note_end(folder, RunStatus.FAILED, str(error))
         return 0
     while not driver.state.closed.wait(BEAT):
         folder.beat()
@@ -200,8 +205,8 @@ def _take(folder: RunFolder) -> LockHandle | None:
     return None
 
 
-def _note_begin(folder: RunFolder, worker: str) -> None:
-    """Note that this process drives the run now.
+def _note_begin(folder: RunFolder, worker: str) -> bool:
+    """Note that this process drives the run now; return whether no other may after it.
 
     Raises ResumeError where too many have had it, and not one has got further.
     """
@@ -217,8 +222,10 @@ def _note_begin(folder: RunFolder, worker: str) -> None:
             f"one mini-batch has got done meanwhile; the last was {kept.drivers[-1]}. What they "
             f"said is in {folder.shown(f'logs/{DRIVER_LOG}')}."
         )
-    handover.write(folder.path, kept.with_driver(worker, done))
+    kept = kept.with_driver(worker, done)
+    handover.write(folder.path, kept)
     folder.push()
+    return kept.stuck(MOST_STUCK, done)
 
 
 def _heed_host(folder: RunFolder) -> None:
