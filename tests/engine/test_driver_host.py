@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
-from distributed import Client, LocalCluster, Security, get_worker
+from distributed import (
+    Client,
+    Future,
+    LocalCluster,
+    Security,
+    fire_and_forget,
+    get_worker,
+)
 from running import wait_for
 
 from daskrun.core.intervals import USUAL
@@ -61,6 +69,30 @@ def test_one_that_says_it_has_ended_is_not_started_again(
     wait_for(lambda: seen.exists() and seen.read_text() == "xx")
     wait_for(lambda: tasks(client) == [])
     assert seen.read_text() == "xx"
+
+
+@pytest.mark.slow
+def test_a_start_that_is_interrupted_leaves_no_task(
+    client: Client, program: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    heard = tmp_path / "heard"
+    wait = "import sys; sys.stdin.readline();"
+    program.append(f"{wait} open({str(heard)!r}, 'w').write(sys.stdin.readline())")
+
+    def interrupted(future: Future) -> None:
+        fire_and_forget(future)
+        wait_for(lambda: tasks(client) != [])
+        time.sleep(1)  # the process has begun
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("distributed.fire_and_forget", interrupted)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        DriverTask("run3", client.scheduler.address, USUAL) as task,
+    ):
+        task.start(packed(("program", {})), [])
+    wait_for(lambda: heard.exists() and heard.read_text() == '"cancel"\n')
+    assert tasks(client) == []
 
 
 @pytest.mark.slow

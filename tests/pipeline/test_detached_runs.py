@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from running import alive, wait_for
@@ -22,9 +23,11 @@ from daskrun import (
 from daskrun.core.events import Observer
 from daskrun.engine.dask.driver_host import start_process
 from daskrun.engine.request import GivenCluster
+from daskrun.pipeline.execution import detached
 from daskrun.pipeline.execution.detached import place_of
 from daskrun.pipeline.execution.driver_process import MOST_STUCK, PROGRAM, Asked, drive, why_unable
 from daskrun.pipeline.records import step_spec
+from daskrun.pipeline.runs import experiment
 from daskrun.testing import account
 from daskrun.workspace.run_folders import handover
 from daskrun.workspace.run_folders.handover import DriverBegan, Handover
@@ -54,16 +57,28 @@ def gated(work):
     return run, driver
 
 
+def undriven(work):
+    """Submit such a run, and kill its driver."""
+    run, driver = gated(work)
+    os.kill(driver.pid, signal.SIGKILL)
+    wait_for(lambda: not run._kept.is_driven())
+    return run
+
+
 def driver_of(run):
     return wait_for(lambda: run._kept.handover().drivers, 60)[-1]
 
 
 def go_on(run):
     """Have a process drive a run, as the worker of a cluster would."""
-    asked = Asked(run.id, run.workspace.location)
+    return _start(run).wait(60)
+
+
+def _start(run):
     process = start_process(PROGRAM)
-    process.communicate(json.dumps(asked.told).encode() + b"\n", 60)
-    return process.returncode
+    with process.stdin as pipe:
+        pipe.write(json.dumps(Asked(run.id, run.workspace.location).told).encode() + b"\n")
+    return process
 
 
 def folder_of(run):
@@ -192,9 +207,7 @@ def test_a_driver_on_this_machine_is_killed(work):
 
 @pytest.mark.slow
 def test_drivers_that_get_no_further_are_few(work):
-    run, driver = gated(work)
-    os.kill(driver.pid, signal.SIGKILL)
-    wait_for(lambda: not run._kept.is_driven())
+    run = undriven(work)
     kept = run._kept.handover()
     handover.write(folder_of(run), replace(kept, drivers=kept.drivers * (MOST_STUCK - 1)))
     os.kill(_begin(run, MOST_STUCK).pid, signal.SIGKILL)
@@ -208,9 +221,7 @@ def test_drivers_that_get_no_further_are_few(work):
 
 def _begin(run, count):
     """Have one more process drive a run, and return what it notes of itself."""
-    process = start_process(PROGRAM)
-    process.stdin.write(json.dumps(Asked(run.id, run.workspace.location).told).encode() + b"\n")
-    process.stdin.flush()
+    process = _start(run)
     wait_for(lambda: run._kept.handover().drivers[-1].pid == process.pid, 60)
     assert len(run._kept.handover().drivers) == count
     return process
@@ -227,9 +238,7 @@ def test_a_driver_that_begins_when_the_run_has_ended_does_nothing(work):
 
 @pytest.mark.slow
 def test_what_ends_a_driver_before_it_begins_is_the_runs_end(work):
-    run, driver = gated(work)
-    os.kill(driver.pid, signal.SIGKILL)
-    wait_for(lambda: not run._kept.is_driven())
+    run = undriven(work)
     for file in (work.path / "files").iterdir():
         file.unlink()
     assert go_on(run) == 0
@@ -241,9 +250,7 @@ def test_what_ends_a_driver_before_it_begins_is_the_runs_end(work):
 
 @pytest.mark.slow
 def test_a_run_that_was_resumed_elsewhere_is_no_other_drivers(work):
-    run, driver = gated(work)
-    os.kill(driver.pid, signal.SIGKILL)
-    wait_for(lambda: not run._kept.is_driven())
+    run = undriven(work)
     run.resume()
     assert run._kept.handover() is None
     run.cancel()
@@ -274,9 +281,7 @@ def test_what_is_told_is_read_again():
 
 @pytest.mark.slow
 def test_a_run_without_a_driver_is_waited_for_so_long(work):
-    run, driver = gated(work)
-    os.kill(driver.pid, signal.SIGKILL)
-    wait_for(lambda: not run._kept.is_driven())
+    run = undriven(work)
     kept = run._kept.handover()
     (step,) = run.get_steps()
     handover.write(folder_of(run), replace(kept, at=ADDRESS, limit=1000))
@@ -306,12 +311,38 @@ def test_a_run_between_two_drivers_is_canceled(work):
 
 def between_drivers(work):
     """Submit a run whose first driver is killed; another could come on its cluster."""
-    run, driver = gated(work)
-    os.kill(driver.pid, signal.SIGKILL)
-    wait_for(lambda: not run._kept.is_driven())
+    run = undriven(work)
     (work.path / "gate").unlink()
     handover.write(folder_of(run), replace(run._kept.handover(), at=ADDRESS, limit=1000))
     return run
+
+
+@pytest.mark.slow
+def test_a_run_that_was_removed_has_no_drivers(work, capfd):
+    run = between_drivers(work)
+    with run._kept.drive():
+        waits = _start(run)
+        time.sleep(3)  # it waits for its turn by then
+        run._kept.remove()
+    assert (waits.wait(60), go_on(run)) == (0, 0)
+    first, second = capfd.readouterr().err.splitlines()[-2:]
+    assert f"run {run.id} was removed" in first
+    assert f"has no run {run.id}" in second
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("removed", [True, False])
+def test_submit_is_interrupted_when_the_driver_was_started(work, monkeypatch, removed):
+    started = start_process(PROGRAM)
+    with monkeypatch.context() as patch:
+        patch.setattr(detached, "start_process", lambda _: started)
+        patch.setattr(Experiment, "get_run", Mock(side_effect=KeyboardInterrupt))
+        if not removed:
+            patch.setattr(experiment, "undo", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            submit(work, compute_target=None)
+    assert started.wait(60) == 0
+    assert [run.get_status() for run in work.ws.get_runs()] == ([] if removed else ["Canceled"])
 
 
 def test_a_sign_of_a_driver_counts(tmp_path):

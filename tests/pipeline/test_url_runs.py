@@ -345,7 +345,9 @@ def test_two_who_clean_leave_nothing(work):
     run.wait_for_completion()
     wait_for(lambda: not run._state.folder.is_driven())
     found = work.ws.clean(older_than_days=0, runs=True)
+    assert run._state.folder.is_there()
     other(work, "print(ws.clean(older_than_days=0, runs=True).remove())")
+    assert not run._state.folder.is_there()  # though there is a copy here
     removed = found.remove()
     assert "was removed by another process" in str(removed)
     assert not [key for key in sorted(work.bucket.keys()) if "/runs/" in key]

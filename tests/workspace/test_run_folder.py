@@ -33,6 +33,17 @@ def test_a_run_is_made_once(tmp_path):
         RunFolder(tmp_path / "r1").create({})
 
 
+def test_a_run_that_was_removed_is_not_one_whose_workspace_is_away(tmp_path):
+    folder = RunFolder(tmp_path / "runs" / "r1")
+    folder.create({})
+    assert folder.is_there()
+    folder.remove()
+    assert not folder.is_there()
+    folder.path.parent.rmdir()
+    with pytest.raises(StorageError, match="isn't there, so that no run can be looked for"):
+        folder.is_there()
+
+
 def test_who_drives(tmp_path):
     folder = RunFolder(tmp_path / "r1")
     folder.create({})

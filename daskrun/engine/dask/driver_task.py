@@ -102,20 +102,26 @@ class DriverTask:
             retries=RETRIES,
             priority=PRIORITY,
         )
+        try:
+            self._await_taken()
+            # Where all these workers are gone the task would wait for them, not for one that comes.
+            lift = client.scheduler.set_restrictions
+            client.sync(lift, worker={key: None}, callback_timeout=self._limit)
+            fire_and_forget(future)
+        except BaseException:
+            with suppress(Exception):
+                future.cancel(force=True)
+            raise
+
+    def _await_taken(self) -> None:
         deadline = time.monotonic() + self._limit
         while self._status() is None:  # what is wanted before it is known is forgotten
             if time.monotonic() > deadline:
-                with suppress(Exception):
-                    future.cancel()
                 raise ComputeTargetException(
                     f"the Dask scheduler {self._connection.address} has not taken the driver's "
                     f"task within {self._limit:g} s"
                 )
             time.sleep(0.05)
-        # Where all of these workers are gone the task would wait for them, not for one that comes.
-        lift = client.scheduler.set_restrictions
-        client.sync(lift, worker={key: None}, callback_timeout=self._limit)
-        fire_and_forget(future)
 
     def _status(self) -> str | None:
         client = self._connection.client

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from daskrun.core.intervals import Intervals
     from daskrun.pipeline.execution.drive import StepToRun
-    from daskrun.storage.lock_handle import LockHandle
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
@@ -104,12 +103,11 @@ def _address(target: object) -> str:
 
 def hand_over(
     folder: RunFolder,
-    held: LockHandle,
     steps: Sequence[StepToRun],
     workspace: Workspace,
     place: object,
 ) -> None:
-    """Have a run that is there, and held by this process, driven by another; let go of it.
+    """Have a run that is there driven by another process, as soon as this one lets go of it.
 
     ``place`` is what :func:`place_of` has returned.
 
@@ -131,9 +129,7 @@ def hand_over(
     folder.push()
     if at:
         _start_there(folder.id, told, place, site.intervals)
-        held.close()
     else:
-        held.close()
         _start_here(told)
 
 

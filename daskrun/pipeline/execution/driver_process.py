@@ -58,6 +58,10 @@ MOST_STUCK = 5
 """Drivers that may end one after the other without getting any further."""
 
 
+class _NoRunError(StorageError):
+    """The workspace is there, and has no such run."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What such a process is told."""
@@ -114,7 +118,7 @@ class Asked:
         workspace = Workspace(self.workspace, self.options or None, intervals=intervals)
         folder = workspace.site.find_run(self.run)
         if folder is None:
-            raise StorageError(f"{self.workspace} has no run {self.run} when it is looked at here.")
+            raise _NoRunError(f"{self.workspace} has no run {self.run} when it is looked at here.")
         return workspace, folder
 
     @property
@@ -156,13 +160,26 @@ def why_unable(asked: Asked) -> str:
 
 
 def drive(asked: Asked) -> int:
-    """Drive a run until it has ended; return the process's exit code, 0 if it has."""
-    workspace, folder = asked.open()
+    """Drive a run until it has ended; return the process's exit code, 0 if it has.
+
+    One that was removed has ended too.
+    """
+    try:
+        workspace, folder = asked.open()
+    except _NoRunError as error:
+        logger.warning("%s There is nothing to drive.", error)
+        return 0
     if asked.scheduler:
         threading.Thread(
             target=_heed_host, args=(folder,), name="daskrun-host", daemon=True
         ).start()
-    held = _take(folder)
+    try:
+        held = _take(folder)
+    except StorageError as error:
+        if folder.is_there():
+            raise
+        logger.warning("run %s was removed, there is nothing to drive: %s", folder.id, error)
+        return 0
     if held is None:
         return 0
     print_into(folder.logs / DRIVER_LOG)
@@ -232,8 +249,16 @@ def _heed_host(folder: RunFolder) -> None:
     """Do what the worker says that has started this process; end with it."""
     for line in sys.stdin:
         if parsed(line) == CANCEL:
-            folder.ask_to_cancel("its Dask task was canceled")
+            _pass_on_cancel(folder)
     os._exit(1)  # at once: its lock is free then, and another goes on
+
+
+def _pass_on_cancel(folder: RunFolder) -> None:
+    try:
+        if folder.is_there():  # else it was removed, and nothing may be put there any more
+            folder.ask_to_cancel("its Dask task was canceled")
+    except StorageError as error:  # what the worker says is heard all the same
+        logger.warning("run %s: %s", folder.id, error)
 
 
 def main() -> None:

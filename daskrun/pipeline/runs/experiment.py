@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.notices import say_once
+from daskrun.core.report import RunStatus
 from daskrun.core.tags import has_tags, tag_problems, wanted_problems
-from daskrun.errors import NameNotFoundError, SettingsError, StorageError
+from daskrun.errors import DaskrunError, NameNotFoundError, SettingsError, StorageError
 from daskrun.pipeline.execution import lifetime
 from daskrun.pipeline.execution.detached import hand_over, place_of
 from daskrun.pipeline.execution.drive import PipelineDriver
 from daskrun.pipeline.execution.new_run import new_run, new_run_id, undo
-from daskrun.pipeline.execution.state import StoredState
+from daskrun.pipeline.execution.state import StoredState, note_end
 from daskrun.pipeline.runs import logged
 from daskrun.pipeline.runs.pipeline import Pipeline
 from daskrun.pipeline.runs.published import PublishedPipeline
@@ -317,9 +319,16 @@ class Experiment(OriginalClass):
 
     def _hand_over(self, made: NewRun, place: object) -> PipelineRun:
         """Have another process drive a new run."""
-        hand_over(made.folder, made.held, made.steps, self.workspace, place)
-        run: PipelineRun = self.get_run(made.folder.id)
+        try:
+            hand_over(made.folder, made.steps, self.workspace, place)
+            run: PipelineRun = self.get_run(made.folder.id)
+        except BaseException:
+            # First: the other process drives what has not ended as soon as it is let go of.
+            with suppress(DaskrunError, OSError):
+                note_end(made.folder, RunStatus.CANCELED, "its submit was interrupted")
+            raise
         run._held = made.kept
+        made.held.close()
         return run
 
     def _drive(self, made: NewRun, observers: tuple[MakesObserver, ...]) -> PipelineRun:

@@ -172,6 +172,15 @@ class RunFolder:
         """Whether there is a run, and all of its folder was made."""
         return (self.path / MANIFEST).is_file()
 
+    def is_there(self) -> bool:
+        """Return whether there is a run, also where others may have removed it.
+
+        Raises StorageError where that can't be asked, as while the workspace is away.
+        """
+        if not self.path.parent.is_dir():
+            raise StorageError(f"{self.path.parent} isn't there, so that no run can be looked for.")
+        return self.is_run
+
     def manifest(self) -> Manifest:
         """Return what was asked.
 

@@ -128,6 +128,11 @@ class UrlRunFolder(RunFolder):
         return super().is_run
 
     @override
+    def is_there(self) -> bool:
+        # The copy here may be of a run that others have removed.
+        return self._mirror.remote.exists(MANIFEST)
+
+    @override
     def add_state(self, status: str, message: str = "") -> None:
         super().add_state(status, message)  # first: where the store fails it is uploaded later
         if self._lease.trouble:  # asking would take a minute, while somebody waits
@@ -205,8 +210,7 @@ class UrlRunFolder(RunFolder):
         return self._lease.last_renewal()
 
     def _check_existence(self, lease: RunLease) -> None:
-        """Ask the store: the copy here may be of a run that others have removed."""
-        if not self._mirror.remote.exists(MANIFEST):
+        if not self.is_there():
             lease.lease.remove()
             raise StorageError(f"{self._mirror.remote.shown()} was removed by another process.")
 
