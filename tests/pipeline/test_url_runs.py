@@ -408,6 +408,7 @@ def test_cleaning(work, caplog):
     assert sorted(each.what for each in found) == [
         "copy of a workspace",
         "half-made run",
+        "kept for later runs",
         "node folder",
         "parts",
     ]
