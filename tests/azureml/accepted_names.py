@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import azureml.core
@@ -143,10 +144,8 @@ source = ScriptRunConfig(".", "alone.py", environment=curated, compute_target="l
 alone = Experiment(ws, "names").submit(source)
 alone.wait_for_completion()
 assert alone.get_metrics() == {"workspace": ws.name}
-try:
+with suppress(azureml.exceptions.UserErrorException):
     Datastore.get(ws, "gone")
-except WebserviceException:
-    raise
-except azureml.exceptions.UserErrorException:
-    pass
+with suppress(WebserviceException):
+    Model(ws, "gone")
 print("all names", os.getcwd())

@@ -61,9 +61,10 @@ def test_results_and_logs_are_where_the_documentation_says(folder):
     page = (ROOT / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
     logs = page[page.index("| in `logs/` |") :]
     named = [name for cell in re.findall(r"^\| (`.+?) \|", logs, re.M) for name in NAMES(cell)]
-    assert len(named) == 14
+    assert len(named) == 15
     where_something_failed = {"job_error.txt", "failed_items.txt", "failed_items.jsonl"}
-    for name in {*named} - where_something_failed - {"sys/node/<node>/environment.txt"}:
+    elsewhere = {"sys/node/<node>/environment.txt", "driver.txt"}
+    for name in {*named} - where_something_failed - elsewhere:
         assert list(result.parent.glob(re.sub(r"<\w+>", "*", name))), name
 
 
