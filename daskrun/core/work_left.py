@@ -121,8 +121,16 @@ class WorkLeft:
             entries.append(heappop(ready))
         return entries
 
-    def _next(self, count: int) -> Iterator[tuple[int, int]]:
+    def _next(self, count: int) -> Iterable[tuple[int, int]]:
         """Take fresh ones in order."""
+        if self._ahead == 0:  # as without homes: a million are not looked at one by one
+            first = self.next_fresh
+            self.next_fresh = min(first + count, len(self._states))
+            return [(index, 1) for index in range(first, self.next_fresh)]
+        return self._next_between(count)
+
+    def _next_between(self, count: int) -> Iterator[tuple[int, int]]:
+        """Take fresh ones in order, some of which were taken before."""
         while count > 0 and self.next_fresh < len(self._states):
             index = self.next_fresh
             self.next_fresh += 1

@@ -19,6 +19,7 @@ from daskrun.core.settings import Trait, settings_with
 from daskrun.core.source import parsed
 from daskrun.pipeline.records.changes import input_digests
 from daskrun.script.environments.packages import contents
+from daskrun.storage.trees import file_digest
 from daskrun.workspace.run_folders.run_folder import SNAPSHOT
 
 if TYPE_CHECKING:
@@ -98,13 +99,7 @@ def _installed(settings: RunSettings) -> dict[str, str]:
 
 
 def _digests(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
-    found = {}
-    for path in paths:
-        if path.is_file():
-            with path.open("rb") as opened:
-                digest = hashlib.file_digest(opened, "sha256").hexdigest()
-            found[str(path.relative_to(folder))] = digest
-    return found
+    return {str(path.relative_to(folder)): file_digest(path) for path in paths if path.is_file()}
 
 
 def digest_of(value: object) -> str:

@@ -14,6 +14,7 @@ from daskrun.errors import SettingsError, StorageError
 from daskrun.storage.durable import abandoned, sync_data, sync_folder
 from daskrun.storage.folders import MODE, make_folder
 from daskrun.storage.pseudo_files import is_made_up
+from daskrun.storage.trees import file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -53,12 +54,12 @@ def digest_of_files(path: Path) -> str:
     a temporary one.
     """
     if path.is_file():
-        parts = [f"file {path.name}", _digest_of(path)]
+        parts = [f"file {path.name}", file_digest(path)]
     else:
         parts = ["folder"]
         for each in sorted(path.rglob("*")):
             name = str(each.relative_to(path))
-            parts += [name, _digest_of(each) if each.is_file() else "folder"]
+            parts += [name, file_digest(each) if each.is_file() else "folder"]
     text = "\0".join(parts)  # no name has that in it
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -123,11 +124,6 @@ def _copy_file(source: str, target: str) -> Any:
     finally:
         os.close(descriptor)
     return target
-
-
-def _digest_of(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _remove(path: Path) -> None:
