@@ -194,6 +194,8 @@ class Note:
     now: float
     dashboard: str = ""
     """Address of the pages that show the run, where the text tells of them."""
+    warns: bool = False
+    """Whether the run's report has it too."""
 
 
 @record

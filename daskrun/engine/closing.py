@@ -26,9 +26,6 @@ def close_and_tell(
 
     Raises what closing it raises.
     """
-    if not dispatcher.closes_beside:
-        dispatcher.close()
-        return
     failed: list[Exception] = []
     last = Note("", time.monotonic())
 
@@ -40,7 +37,10 @@ def close_and_tell(
         finally:
             dispatcher.events.put(last)  # behind all that was said
 
-    threading.Thread(target=close, name="daskrun-close", daemon=True).start()
+    if dispatcher.closes_beside:
+        threading.Thread(target=close, name="daskrun-close", daemon=True).start()
+    else:
+        close()
     closing = True
     while closing:
         for event in events():

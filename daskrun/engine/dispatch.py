@@ -89,8 +89,8 @@ class Dispatcher(ABC):
     def leave(self) -> None:  # noqa: B027  (most show the run nowhere)
         """Let go of what shows the run elsewhere: it is closed, and has been told how it ended."""
 
-    def _note(self, text: str, dashboard: str = "") -> None:
-        self.events.put(Note(text, time.monotonic(), dashboard))
+    def _note(self, text: str, dashboard: str = "", *, warns: bool = False) -> None:
+        self.events.put(Note(text, time.monotonic(), dashboard, warns))
 
     def _stop_run(self, reason: str) -> None:
         self.events.put(StopAsked(reason, canceled=False, now=time.monotonic()))

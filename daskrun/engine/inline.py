@@ -233,7 +233,7 @@ class InlineDispatcher(Dispatcher):
             call()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (told, never fatal)
             text = error_of(error, self._script).text
-            self._note(f"shutdown() failed: {text}")
+            self._note(f"shutdown() failed: {text}", warns=True)
 
     def _process(self) -> ProcessInfo:
         part = (self._part.name, self._part.etag) if self._part is not None else ("", "")

@@ -15,6 +15,7 @@ from daskrun.core.events import (
     NodeLost,
     NodePreparing,
     NodeReady,
+    Note,
     Observer,
     RunEnded,
 )
@@ -36,6 +37,8 @@ GROUP = "daskrun.observers"
 JOIN_AFTER = 2.0
 """Seconds after which these are looked up, unless an outcome is back before: it takes 20 ms."""
 PROGRESS_INTERVAL = 0.25
+MOST_TOLD = 10
+"""Notes of nodes that a report has: a thousand processes may all fail alike."""
 
 
 class Audience:
@@ -50,6 +53,8 @@ class Audience:
         self._next = 0.0
         self._preparing: dict[str, str] = {}
         """By node that can't take bundles yet, what it does."""
+        self._told: dict[str, None] = {}
+        """Notes that the report has too."""
         self._join_at = time.monotonic() + JOIN_AFTER
         self._missed: list[Event] | None = []
         """What those of the entry points have missed; None once they are there."""
@@ -58,12 +63,15 @@ class Audience:
 
     @property
     def warnings(self) -> list[str]:
-        """Which observers failed, and what is incomplete of what the others show."""
+        """Notes of that kind, which observers failed, what is incomplete of what others show."""
         incomplete: list[str] = []
         for each in self._observers:
             with self._guarded(type(each).__qualname__):
                 incomplete += [str(each.warning)] if each.warning else []
-        return [*incomplete, *self._failures.values()]
+        told = list(self._told)[:MOST_TOLD]
+        if (more := len(self._told) - len(told)) > 0:
+            told.append(f"{more:,} more of these are in sys/happenings.txt")
+        return [*told, *incomplete, *self._failures.values()]
 
     def notify(self, event: Event) -> None:
         """Tell what has happened."""
@@ -71,6 +79,8 @@ class Audience:
             self._preparing[event.node] = event.text
         elif isinstance(event, NodeReady | NodeLost):
             self._preparing.pop(event.node, None)
+        elif isinstance(event, Note) and event.warns:
+            self._told[event.text] = None
         if self._missed is not None:
             if isinstance(event, BundleReturned | RunEnded):
                 self._join()

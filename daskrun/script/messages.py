@@ -88,7 +88,7 @@ class ScriptWarning(NamedTuple):
 
 
 class ShutdownFailed(NamedTuple):
-    """``shutdown()`` has failed."""
+    """``shutdown()`` has failed, or what it wrote was not put; the run's report has it."""
 
     text: str
 
@@ -279,6 +279,7 @@ Told = (
     | ProcessUp
     | ProcessInitFailed
     | Notice
+    | ShutdownFailed
     | KeeperLost
     | Unreachable
     | BundleResult

@@ -116,6 +116,16 @@ def test_one_that_raises_is_reported_once_and_left_out(error: BaseException, cap
     assert type(error).__name__ in warning
 
 
+def test_notes_that_warn_are_for_the_report_and_bounded() -> None:
+    audience = Audience([], "run1")
+    audience.notify(Note("only a line", 0.0))
+    for number in (*range(1000), 3):
+        audience.notify(Note(f"process{number} failed", 0.0, warns=True))
+    first, *_, last = audience.warnings
+    assert (first, len(audience.warnings)) == ("process0 failed", 11)
+    assert last == "990 more of these are in sys/happenings.txt"
+
+
 @pytest.mark.parametrize("at", ["on_note", "progress", "close"])
 def test_a_run_completes_whatever_its_observers_do(tmp_path: Path, at: str):
     def make() -> Observer:

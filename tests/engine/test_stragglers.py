@@ -161,7 +161,7 @@ def test_either_of_the_two_may_be_killed(tmp_path: Path, which: str) -> None:
     def act(event: Event) -> None:
         if isinstance(event, HandedOut) and any(bundle.backup for bundle in event.bundles):
             last = tmp_path / "data12" / "000011.txt"
-            wait_for(lambda: last.with_name(f"{last.name}.second").exists())
+            wait_for(lambda: last.with_name(f"{last.name}.second").exists(), 60)
             os.kill(int(last.with_name(f"{last.name}.{which}").read_text()), signal.SIGKILL)
             last.with_name(f"{last.name}.go").touch()
 

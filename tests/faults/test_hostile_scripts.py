@@ -13,6 +13,7 @@ from running import lines, run_script
 from daskrun.core.events import Note, RunEnded
 from daskrun.core.outcome import Status
 from daskrun.core.report import RunStatus
+from daskrun.engine.request import INLINE
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
@@ -178,12 +179,32 @@ def test_shared_memory_goes_with_the_process_that_made_it(tmp_path: Path, how: s
     assert not [name for name in names if Path("/dev/shm", name).exists()]
 
 
-def test_what_nodes_say_of_their_end_is_told(tmp_path: Path) -> None:
-    code = "def run(m): return m\ndef shutdown(): 1 / 0"
-    run = run_script(tmp_path, code, files=1)
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("1 / 0", "shutdown() failed in process000"),
+        ("time.sleep(60)", "process000 was killed: shutdown() took longer than shutdown_timeout"),
+        ("os.kill(os.getpid(), 9)", "process000 died in shutdown(): the script process was ended"),
+    ],
+)
+def test_a_process_that_does_not_end_well_is_told_in_the_report(
+    tmp_path: Path, does: str, told: str
+) -> None:
+    code = f"import os, time\ndef run(m): return m\ndef shutdown(): {does}"
+    run = run_script(tmp_path, code, files=1, shutdown_timeout=0.5)
     assert run.report.status is RunStatus.COMPLETED
-    assert any("shutdown() failed in process000" in each.text for each in run.watch.of(Note))
+    [warning] = run.report.warnings
+    assert told in warning
+    assert run.watch.of(Note)[-1].text == warning
     assert type(run.watch.events[-1]) is RunEnded
+
+
+def test_a_shutdown_that_fails_is_told_in_the_report_of_an_inline_run(tmp_path: Path) -> None:
+    code = "def run(m): return m\ndef shutdown(): 1 / 0"
+    run = run_script(tmp_path, code, files=1, target=INLINE)
+    [warning] = run.report.warnings
+    assert "shutdown() failed" in warning
+    assert "1 / 0" in warning
 
 
 ARGUMENTS = """

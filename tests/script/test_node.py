@@ -44,6 +44,7 @@ from daskrun.script.messages import (
     ProcessInitFailed,
     ProcessUp,
     RunBundle,
+    ShutdownFailed,
     SlotsUp,
 )
 from daskrun.script.node_folders import base_folder
@@ -571,7 +572,7 @@ def test_shutdown_is_called_once_at_the_end(tmp_path: Path) -> None:
         node.run(0)
         node.node.close()
         assert note.read_text() == "x"
-        [text] = node.wait_for(Notice)
+        [text] = node.wait_for(ShutdownFailed)
         assert "shutdown() failed in process000" in text
         assert "told, not fatal" in text
         assert "bye from shutdown" in node.log("user/stdout/node000/*")
@@ -598,7 +599,7 @@ def test_after_a_stop_no_process_gets_long_to_end(tmp_path: Path, hangs: str) ->
         began = time.monotonic()
         node.node.close()
         assert 2 <= time.monotonic() - began < 4.5
-        [note] = node.wait_for(Notice)
+        [note] = node.wait_for(ShutdownFailed if hangs == "shutdown" else Notice)
         expected = {
             "shutdown": "shutdown() took longer than shutdown_timeout=2 s",
             "idle": "it did not go on to shutdown() within 2 s",

@@ -24,6 +24,7 @@ from daskrun.script.messages import (
     Preparing,
     ProcessInitFailed,
     ProcessUp,
+    ShutdownFailed,
     SlotsUp,
     Told,
     Unprepared,
@@ -53,6 +54,8 @@ def event_told(node: str, address: str, message: Told, now: float) -> Event | No
             return InitFailed(process, failure, now)
         case Notice(text):
             return Note(f"{node}: {text}", now)
+        case ShutdownFailed(text):
+            return Note(f"{node}: {text}", now, warns=True)
         case _:
             return None
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from daskrun.core.minibatch import Descriptor
 from daskrun.core.outcome import Failure, Outcome, Status, Times, failed
 from daskrun.script.keeper.script_process import megabytes
+from daskrun.script.messages import Notice, ShutdownFailed
 from daskrun.script.outcome_log import packed, read_outcome_log, rowless
 from daskrun.script.status_block import Phase, blame
 from daskrun.script.wire import decode_trusted, encode
@@ -54,6 +55,23 @@ def failure_of(process: ScriptProcess) -> Failure:
     return Failure(
         message, kind, "", text, exit_code=code, signal=name, peak_memory=peak, stderr=stderr
     )
+
+
+def end_of(process: ScriptProcess) -> Notice | ShutdownFailed | None:
+    """Return what is to be told of a death that no mini-batch is charged for; None for nothing."""
+    verdict = process.verdict
+    in_shutdown = process.phase == Phase.SHUTDOWN and not process.has_left
+    if verdict is None:
+        if not in_shutdown:
+            return None
+        how = f"died in shutdown(): {failure_of(process).message}"
+    elif verdict.status is Status.DIED:
+        return None  # it was not to live on
+    else:
+        how = f"was killed: {verdict.reason}"
+    if not in_shutdown:
+        return Notice(f"{process.name} {how}")
+    return ShutdownFailed(f"{process.name} {how}. What it had still to write is missing")
 
 
 class Left(NamedTuple):

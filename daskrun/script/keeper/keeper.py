@@ -20,9 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.outcome import Status
 from daskrun.script import messages, reaper
-from daskrun.script.keeper.death import Left, account, failure_of
+from daskrun.script.keeper.death import Left, account, end_of, failure_of
 from daskrun.script.keeper.files_left import FilesLeft, are_files
 from daskrun.script.keeper.hardware import resident_memory
 from daskrun.script.keeper.log_cap import cap_log
@@ -228,7 +227,8 @@ class Keeper:
             if isinstance(message, messages.PartNamed):
                 process.part, process.etag = message
             elif isinstance(message, messages.ShutdownFailed):
-                self._say(messages.Notice(f"shutdown() failed in {process.name}: {message.text}"))
+                words = f"shutdown() failed in {process.name}: {message.text}"
+                self._say(messages.ShutdownFailed(words))
             elif isinstance(message, messages.Notice):
                 self._say(messages.Notice(f"{process.name}: {message.text}"))
             elif isinstance(message, messages.ScriptWarning):
@@ -344,9 +344,8 @@ class Keeper:
             told = True  # also after init(): else one that dies then would be replaced for ever
             failure = failure_of(process)
             self._say(messages.ProcessInitFailed(self._spawner.info(process), failure))
-        verdict = process.verdict
-        if verdict is not None and verdict.status is not Status.DIED and not told:
-            self._say(messages.Notice(f"{process.name} was killed: {verdict.reason}"))
+        if not told and (words := end_of(process)) is not None:
+            self._say(words)
         self._forget(process.out)
         self._forget(process.pidfd)
         del self._processes[process.name]
